@@ -1,0 +1,1 @@
+"""Residual-stream activations and sparse codes on disk."""

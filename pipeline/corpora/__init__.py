@@ -1,0 +1,1 @@
+"""Text and probes from any source, in one format."""

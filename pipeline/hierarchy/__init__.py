@@ -1,0 +1,1 @@
+"""Feature correlation, dendrogram, cuts, and their quality."""

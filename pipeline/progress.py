@@ -1,0 +1,46 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def track(items: Iterable[Item], what: str, total: int, unit: str, done: int = 0, scale: int = 1) -> Iterator[Item]:
+    """Yield ``items`` while showing ``done * scale`` of ``total * scale`` units, the rate and the time left.
+
+    Arguments count items; ``scale`` is the number of units in one item (tokens in a batch, say).
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total * scale, initial=done * scale, desc=what, unit=unit, unit_scale=True) as bar:
+            for item in items:
+                yield item
+                bar.update(scale)
+        return
+    yield from _plain_lines(items, what, total, unit, done, scale)
+
+
+def _plain_lines(
+    items: Iterable[Item], what: str, total: int, unit: str, done: int, scale: int, every: float = 20.0
+) -> Iterator[Item]:
+    """One line on stderr about every ``every`` seconds."""
+    start = said = time.monotonic()
+    first = done
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - said >= every:
+            said = now
+            rate = (done - first) / (now - start)
+            left = (total - done) / rate
+            print(
+                f"{what}: {done * scale:,} of {total * scale:,} {unit} ({done / total:.0%}), "
+                f"{rate * scale:,.0f} {unit}/s, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -1,0 +1,1 @@
+"""Figures, the page and final_info.json."""

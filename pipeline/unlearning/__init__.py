@@ -1,0 +1,1 @@
+"""Edits that remove a chosen piece of knowledge, one method per file."""

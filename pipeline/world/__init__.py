@@ -1,0 +1,1 @@
+"""The fictional knowledge base whose truth is known, and its documents and probes."""
