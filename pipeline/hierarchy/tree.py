@@ -1,7 +1,7 @@
 """The dendrogram of latents as one small value: cut it, list its nodes, shuffle its leaves, store it.
 
-Heights are distances ``1 - similarity`` whatever the linkage (Ward's are brought to the same scale), so a cut is named
-by a correlation everywhere: the groups at correlation c are the merges of height at most 1 - c.
+Heights are distances ``1 - similarity`` whatever the linkage (Ward's are brought to the same scale), so a cut is
+named by a correlation everywhere: the groups at correlation c are the merges of height at most 1 - c.
 """
 
 from dataclasses import dataclass, field, replace
@@ -29,9 +29,9 @@ class Node(NamedTuple):
 class FeatureTree:
     """Average-linkage (or other) merges over the latents that fire often enough to be clustered.
 
-    ``linkage`` is scipy's format, float64 [m, 4]; ``latents`` [m + 1] maps leaf number to latent id. ``rare`` are
-    latents with too few firings to be clustered and ``nearest`` the clustered latent each correlates with most; they
-    are attached to its group at every cut, and only where ``cut_with_rare`` is asked.
+    ``linkage`` is scipy's format, float64 [m, 4]; ``latents`` [m + 1] maps leaf number to latent id. ``rare``
+    are latents with too few firings to be clustered and ``nearest`` the clustered latent that each correlates
+    with most; ``cut_with_rare`` attaches them to its group, ``cut`` leaves them out.
     """
 
     linkage: np.ndarray
@@ -59,13 +59,13 @@ class FeatureTree:
         return labels
 
     def cut(self, correlation: float) -> list[np.ndarray]:
-        """Groups of latent ids at a correlation, singles included, in the order of the dendrogram's leaves."""
+        """Groups of latent ids at a correlation, singles included, in the dendrogram's order."""
         order, start, stop = _spans(self.linkage)
         top = _top_nodes(self.linkage, 1 - correlation + ROUNDING)
         return [self.latents[order[start[g] : stop[g]]] for g in top[np.argsort(start[top])]]
 
     def cut_with_rare(self, correlation: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """The groups of ``cut``, and for each the rare latents attached to it (a second list of the same length)."""
+        """The groups of ``cut``, and a second list of the same length: the rare latents attached to each."""
         groups = self.cut(correlation)
         group_of = {int(latent): g for g, group in enumerate(groups) for latent in group}
         home = np.array([group_of[int(latent)] for latent in self.nearest], np.int64)
@@ -124,7 +124,7 @@ def _top_nodes(linkage: np.ndarray, height: float) -> np.ndarray:
 
 
 def save_tree(folder: Path, tree: FeatureTree) -> None:
-    """Write ``linkage.npy``, ``latents.npy``, ``rare.npy`` [r, 2]: (rare latent, the clustered latent nearest to it)."""
+    """Write ``linkage.npy``, ``latents.npy`` and ``rare.npy`` [r, 2] (rare latent, its nearest clustered one)."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "linkage.npy", tree.linkage.astype(np.float64))
     np.save(folder / "latents.npy", tree.latents.astype(np.int64))
@@ -134,12 +134,7 @@ def save_tree(folder: Path, tree: FeatureTree) -> None:
 def load_tree(folder: Path) -> FeatureTree:
     """The tree that ``save_tree`` wrote."""
     try:
-        rare = np.load(folder / "rare.npy")
-        return FeatureTree(
-            np.load(folder / "linkage.npy"),
-            np.load(folder / "latents.npy"),
-            rare[:, 0].copy(),
-            rare[:, 1].copy(),
-        )
+        rare, nearest = np.load(folder / "rare.npy").T.copy()
+        return FeatureTree(np.load(folder / "linkage.npy"), np.load(folder / "latents.npy"), rare, nearest)
     except FileNotFoundError as error:
         raise PipelineError(f"{error.filename} is missing; run `dvc repro build_dendrogram`") from None
