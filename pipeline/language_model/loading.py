@@ -1,0 +1,144 @@
+"""Open a causal language model and its tokenizer, whole or only its first layers.
+
+A model is a Hugging Face folder, or a folder with ``reference.json`` that names one which lives elsewhere:
+``{"id": hub id or folder, "revision": str or null, "dtype": "bfloat16"}``.
+"""
+
+import copy
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from pipeline.errors import PipelineError
+from pipeline.files import read_json
+
+
+class ModelSource(NamedTuple):
+    """Where a model really lives, and the dtype it is to be used in (None: the one it was saved in)."""
+
+    id: str
+    revision: str | None
+    dtype: str | None
+
+
+def model_source(model_dir: Path) -> ModelSource:
+    """What ``model_dir`` holds or refers to."""
+    reference = model_dir / "reference.json"
+    if reference.exists():
+        content = read_json(reference)
+        return ModelSource(content["id"], content.get("revision"), content.get("dtype"))
+    if not (model_dir / "config.json").exists():
+        raise PipelineError(f"{model_dir} holds no language model (no config.json); run `dvc repro prepare`")
+    return ModelSource(str(model_dir), None, None)
+
+
+def load_model(
+    model_dir: Path, n_layers: int | None = None, dtype: str | None = None, device: str = "cpu"
+) -> PreTrainedModel:
+    """The model in eval mode, its weights frozen, in ``dtype`` or the one it was saved in.
+
+    With ``n_layers`` only the first so many decoder layers are built and read from disk, and no language-model head:
+    what a hook in layer ``n_layers - 1`` sees is the same, for a fraction of the memory and the work.
+    """
+    source = model_source(model_dir)
+    config = _load_config(source)
+    kind = AutoModelForCausalLM
+    if n_layers is not None:
+        config, kind = _first_layers(config, n_layers, source.id), AutoModel
+    try:
+        model = kind.from_pretrained(
+            source.id, revision=source.revision, config=config, dtype=dtype or source.dtype or "auto"
+        )
+    except (OSError, ValueError) as error:
+        raise _unavailable(source, error) from None
+    return model.eval().requires_grad_(False).to(device)
+
+
+def load_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer that was saved with the model."""
+    source = model_source(model_dir)
+    if Path(source.id).is_dir() and not list(Path(source.id).glob("*token*")):
+        raise PipelineError(f"{source.id} has no tokenizer; save the model's tokenizer into that folder")
+    try:
+        return AutoTokenizer.from_pretrained(source.id, revision=source.revision)
+    except (OSError, ValueError) as error:
+        raise _unavailable(source, error, "tokenizer") from None
+
+
+def count_layers(model_dir: Path) -> int:
+    """The number of decoder layers that the model has on disk; reads its configuration only."""
+    return _load_config(model_source(model_dir)).get_text_config().num_hidden_layers
+
+
+def pick_device(name: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` takes CUDA where there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise PipelineError("`run.device` is cuda, but torch sees no CUDA device; set it to auto or cpu")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def model_identity(model_dir: Path) -> dict[str, str | None]:
+    """What tells this model from any other: its id, its hub revision, and the hash of local weights.
+
+    A folder gets ``weights_sha256`` over its weight files; a hub model is identified by its commit.
+    """
+    source = model_source(model_dir)
+    folder = Path(source.id)
+    if folder.is_dir():
+        name = _load_config(source).name_or_path if source.id != str(model_dir) else model_dir.name
+        return {"id": name, "revision": source.revision, "weights_sha256": _hash_weights(folder)}
+    commit = getattr(_load_config(source), "_commit_hash", None)
+    return {"id": source.id, "revision": commit or source.revision, "weights_sha256": None}
+
+
+def _hash_weights(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _load_config(source: ModelSource) -> PreTrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(source.id, revision=source.revision)
+    except (OSError, ValueError) as error:
+        raise _unavailable(source, error) from None
+
+
+def _first_layers(config: PreTrainedConfig, n_layers: int, name: str) -> PreTrainedConfig:
+    """The configuration of the same model with its first ``n_layers`` decoder layers only."""
+    config = copy.deepcopy(config)
+    text: Any = config.get_text_config()
+    total = text.num_hidden_layers
+    if not 1 <= n_layers <= total:
+        raise PipelineError(f"layer {n_layers - 1} is beyond the model: {name} has the layers 0 to {total - 1}")
+    for key, value in list(vars(text).items()):  # per-layer lists, such as layer_types, must agree in length
+        if "layer" in key and isinstance(value, list) and len(value) == total:
+            setattr(text, key, value[:n_layers])
+    text.num_hidden_layers = n_layers
+    return config
+
+
+def _unavailable(source: ModelSource, error: Exception, part: str = "model") -> PipelineError:
+    reason = " ".join(str(error).split())
+    at = f" at revision {source.revision}" if source.revision else ""
+    if Path(source.id).is_dir():
+        return PipelineError(f"the {part} in {source.id} can't be loaded: {reason}")
+    return PipelineError(
+        f"the {part} {source.id}{at} is neither in the local Hugging Face cache nor reachable; accept its licence on "
+        f"its hub page, run `hf auth login` and `hf download {source.id}` where there is a network ({reason[:300]})"
+    )
