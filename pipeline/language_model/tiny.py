@@ -1,0 +1,132 @@
+"""A tiny Gemma-2, trained here until it knows the corpus."""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from transformers import Gemma2Config, Gemma2ForCausalLM, PreTrainedTokenizerBase
+
+from pipeline.language_model.answers import Question, ask, pad_right, tokenize
+from pipeline.progress import track
+from pipeline.settings.language_model import TinySettings
+
+Batch = list[list[int]]
+
+
+class Check(NamedTuple):
+    """What the model knew after so many training tokens; ``loss`` is the mean since the last check, in nats."""
+
+    tokens: int
+    loss: float
+    cloze: float
+    choice: float
+
+
+def build(settings: TinySettings, tokenizer: PreTrainedTokenizerBase, seed: int) -> Gemma2ForCausalLM:
+    """An untrained model of the wanted size; everything not named is Gemma-2's own default (soft caps, tied head)."""
+    torch.manual_seed(seed)
+    config = Gemma2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.kv_heads,
+        head_dim=settings.head_dim,
+        query_pre_attn_scalar=settings.head_dim,
+        intermediate_size=settings.intermediate_size,
+        sliding_window=settings.sliding_window,
+        max_position_embeddings=max(256, settings.context_length),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        attn_implementation="eager",
+    )
+    return Gemma2ForCausalLM(config)
+
+
+def train(
+    model: Gemma2ForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    probes: Sequence[dict],
+    settings: TinySettings,
+    seed: int,
+) -> list[Check]:
+    """Train at a constant rate until the ``probes`` are known, then cool down linearly; returns the checks.
+
+    Knowledge comes in a phase change, late and at no fixed epoch, so accuracy decides when to stop: ``enough_cloze``
+    and ``enough_choice`` on held-out paraphrases (cloze alone decides where probes have no options to choose from).
+    The cool-down lasts ``cooldown_tokens`` and begins at the latest where ``max_tokens`` requires it.
+    """
+    questions = [tokenize(probe, tokenizer) for probe in probes]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    batches = track(
+        _batches(texts, tokenizer, settings, seed),
+        "tiny model",
+        settings.max_tokens // 1000,
+        "steps of ~1k tokens",
+    )
+    checks: list[Check] = []
+    seen, losses, cooling_from = 0, [], None
+    for step, batch in enumerate(batches):
+        latest_start = settings.max_tokens - settings.cooldown_tokens
+        if cooling_from is None and (seen >= latest_start or (checks and _knows(checks[-1], settings))):
+            cooling_from = seen
+        left = 1.0 if cooling_from is None else 1 - (seen - cooling_from) / settings.cooldown_tokens
+        if left <= 0:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * min(1.0, (step + 1) / settings.warmup_steps) * max(left, 0.02)
+        losses.append(_step(model, optimizer, batch, tokenizer.pad_token_id))
+        before, seen = seen, seen + sum(map(len, batch))
+        if seen // settings.check_tokens > before // settings.check_tokens:
+            checks.append(_check(model, questions, tokenizer.pad_token_id, seen, losses))
+            losses = []
+    checks.append(_check(model, questions, tokenizer.pad_token_id, seen, losses or [float("nan")]))
+    return checks
+
+
+def _batches(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, settings: TinySettings, seed: int
+) -> Iterator[Batch]:
+    """Endless batches of documents of similar length, reshuffled every epoch."""
+    rng = random.Random(seed)
+    documents = tokenizer(list(texts), truncation=True, max_length=settings.context_length)["input_ids"]
+    size = settings.batch_documents
+    while True:
+        order = rng.sample(range(len(documents)), len(documents))
+        pools = [order[i : i + 32 * size] for i in range(0, len(order), 32 * size)]
+        for pool in pools:
+            pool.sort(key=lambda i: len(documents[i]))
+            starts = list(range(0, len(pool), size))
+            rng.shuffle(starts)
+            for start in starts:
+                yield [documents[i] for i in pool[start : start + size]]
+
+
+def _step(model: Gemma2ForCausalLM, optimizer: torch.optim.Optimizer, batch: Batch, pad: int) -> float:
+    ids_bt, mask_bt = pad_right(batch, pad)
+    logits_btv = model(input_ids=ids_bt, attention_mask=mask_bt).logits[:, :-1]
+    targets_bt = ids_bt[:, 1:].masked_fill(mask_bt[:, 1:] == 0, -100)
+    loss = F.cross_entropy(logits_btv.flatten(0, 1), targets_bt.flatten(), ignore_index=-100)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+@torch.no_grad()
+def _check(
+    model: Gemma2ForCausalLM, questions: Sequence[Question], pad: int, seen: int, losses: Sequence[float]
+) -> Check:
+    answers = ask(questions, lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, pad)
+    return Check(seen, sum(losses) / len(losses), answers.cloze_q.mean().item(), answers.choice_q.mean().item())
+
+
+def _knows(check: Check, settings: TinySettings) -> bool:
+    return check.cloze >= settings.enough_cloze and check.choice >= settings.enough_choice

@@ -1,0 +1,59 @@
+"""The corpus, and the model: a tiny one trained on that corpus, or a reference to one that exists."""
+
+import random
+from pathlib import Path
+
+from pipeline.corpora.write import write_corpus
+from pipeline.files import building, read_jsonl, write_json
+from pipeline.language_model import tiny
+from pipeline.language_model.tokenizer import train_tokenizer
+from pipeline.runtime import prepare_process
+from pipeline.settings.corpus import CorpusSettings
+from pipeline.settings.language_model import LanguageModelSettings
+from pipeline.settings.run import RunSettings
+from pipeline.settings.strict import read_section
+from pipeline.settings.world import WorldSettings
+from pipeline.world.corpus import write_world
+from stages import PARAMS, run
+
+CORPUS, MODEL = Path("data/corpus"), Path("data/model")
+N_CHECKED = 400  # dev probes that decide when the tiny model knows enough
+
+
+def main() -> str:
+    settings = read_section(PARAMS, RunSettings, "run")
+    corpus_settings = read_section(PARAMS, CorpusSettings, "corpus")
+    world = read_section(PARAMS, WorldSettings, "world")
+    language_model = read_section(PARAMS, LanguageModelSettings, "language_model")
+    prepare_process(settings.threads)
+    with building(CORPUS, (corpus_settings, world, settings.seed)) as folder:
+        if corpus_settings.source == "world":
+            corpus = write_world(world, corpus_settings.chosen_nodes(), settings.seed, folder)
+        else:
+            corpus = write_corpus(corpus_settings, settings.seed, folder)
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in corpus["counts"].items())
+    return f"{counts}; {write_model(language_model, settings.seed)}"
+
+
+def write_model(settings: LanguageModelSettings, seed: int) -> str:
+    """Write data/model; returns what the tiny model knows, or what is referred to."""
+    with building(MODEL, (settings, seed)) as folder:
+        if settings.source != "train":
+            reference = {"id": settings.source, "revision": settings.revision, "dtype": settings.dtype}
+            write_json(folder / "reference.json", reference)
+            return f"model {settings.source}"
+        texts = [row["text"] for row in read_jsonl(CORPUS / "train.jsonl")]
+        dev = [row for row in read_jsonl(CORPUS / "probes.jsonl") if row["split"] == "dev"]
+        tokenizer = train_tokenizer(texts, settings.tiny.tokenizer, settings.tiny.vocab_size)
+        model = tiny.build(settings.tiny, tokenizer, seed)
+        checked = random.Random(seed).sample(dev, min(N_CHECKED, len(dev)))
+        checks = tiny.train(model, tokenizer, texts, checked, settings.tiny, seed)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write_json(folder / "training.json", [check._asdict() for check in checks])
+        last = checks[-1]
+    return f"tiny model: {last.tokens:,} tokens, dev cloze {last.cloze:.1%}, choice {last.choice:.1%}"
+
+
+if __name__ == "__main__":
+    run("prepare", main)
