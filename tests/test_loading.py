@@ -58,7 +58,7 @@ def test_the_identity_changes_with_the_weights(tmp_path):
 
 def test_a_layer_beyond_the_model_is_named(tmp_path):
     save_model(tmp_path / "m")
-    with pytest.raises(PipelineError, match="layer 4 is beyond the model: .* has the layers 0 to 3"):
+    with pytest.raises(PipelineError, match=r"layer 4 is beyond the model: .* has the layers 0 to 3"):
         load_model(tmp_path / "m", n_layers=5)
 
 
@@ -73,14 +73,14 @@ def test_a_folder_without_a_model_or_without_a_tokenizer_is_named(tmp_path):
 def test_damaged_weights_are_named(tmp_path):
     save_model(tmp_path / "m")
     (tmp_path / "m/model.safetensors").unlink()
-    with pytest.raises(PipelineError, match="the model in .* can't be loaded"):
+    with pytest.raises(PipelineError, match=r"the model in .* can't be loaded"):
         load_model(tmp_path / "m")
 
 
 def test_a_model_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "reference.json").write_text(json.dumps({"id": "nobody/nothing", "revision": "abc", "dtype": None}))
-    with pytest.raises(PipelineError, match="nobody/nothing at revision abc .*hf download nobody/nothing"):
+    with pytest.raises(PipelineError, match=r"nobody/nothing at revision abc .*hf download nobody/nothing"):
         load_model(tmp_path)
 
 

@@ -77,7 +77,7 @@ def rewriting(
 def upper_layers(
     model: PreTrainedModel, layer: int
 ) -> Iterator[Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]]:
-    """Inside the block, the given ``run(resid_btd, attention_mask_bt) -> logits_btv`` re-runs the layers above ``layer``.
+    """Give ``run(resid_btd, attention_mask_bt) -> logits_btv``, which runs the layers above ``layer`` only.
 
     ``resid_btd`` is ``resid_post`` of ``layer``. The layers up to it pass it through; they stay in their places, since
     a model picks masks and caches by a layer's index.
