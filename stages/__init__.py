@@ -5,7 +5,6 @@ returns one summary line.
 """
 
 import ctypes
-import json
 import os
 import signal
 import sys
@@ -13,39 +12,49 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.errors import PipelineError
+from pipeline.files import write_json, write_text
+
 # Idle OpenMP threads must sleep: spinning ones make two busy cores slower than one. OpenMP reads this when torch is
 # first imported, which is after this module.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PARAMS = Path("data/params.yaml")
-ERROR = Path("data/error.txt")
+ERROR = Path("data/error.txt")  # why the last stage that ran stopped; experiment.py repeats it
+RAN = Path("data/ran.txt")  # the stages that ran, a line each, since experiment.py last removed it
 _PR_SET_PDEATHSIG = 1
 
 
 def run(name: str, main: Callable[[], str]) -> None:
     """Run a stage: a foreseen error becomes one sentence and exit code 1; the wall time is kept beside the results."""
-    from pipeline.errors import PipelineError
-
     _die_with_parent()
-    ERROR.parent.mkdir(exist_ok=True)
+    print(f"[{name}]", file=sys.stderr, flush=True)
     ERROR.unlink(missing_ok=True)
     started = time.monotonic()
     try:
         summary = main()
     except PipelineError as error:
-        ERROR.write_text(f"{error}\n", encoding="utf-8")
+        write_text(ERROR, f"{error}\n")
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        write_text(ERROR, f"{name} was interrupted; the same command continues\n")
+        raise SystemExit(130) from None
+    except Exception as error:
+        write_text(ERROR, f"{name} failed with {type(error).__name__}: {' '.join(str(error).split())}\n")
+        raise
     seconds = time.monotonic() - started
-    times = Path("data/times") / f"{name}.json"
-    times.parent.mkdir(exist_ok=True)
-    times.write_text(json.dumps({"stage": name, "seconds": round(seconds, 1), "summary": summary}) + "\n")
+    write_json(Path(f"data/times/{name}.json"), {"stage": name, "seconds": round(seconds, 1), "summary": summary})
+    with RAN.open("a", encoding="utf-8") as ran:
+        ran.write(f"{name}\n")
     print(f"{name}: {summary} [{seconds:.1f} s]", flush=True)
 
 
 def _die_with_parent() -> None:
     """Ask Linux to end this stage when DVC is killed, so that no orphan writes beside the next run."""
-    if sys.platform == "linux":
-        ctypes.CDLL("libc.so.6").prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:
-            raise SystemExit(1)
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = os.environ.get("EXPERIMENT_PID")  # killed before the line above? then the parent is already another
+    if parent is not None and os.getppid() != int(parent):
+        raise SystemExit(f"experiment.py (process {parent}) is gone; this stage stops")

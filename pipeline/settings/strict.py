@@ -2,9 +2,11 @@
 
 import dataclasses
 import difflib
+import math
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +17,31 @@ from pipeline.errors import PipelineError
 Section = TypeVar("Section")
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without its two traps: a repeated key is refused, and ``3e-4`` is a number (PyYAML reads text)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                line = node.value[i][0].start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key `{name}` appears twice in one section")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; an empty file is an empty mapping."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise PipelineError(f"{path} is missing; run `dvc repro` from the repository's root") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise PipelineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if content is None:
@@ -36,17 +57,19 @@ def read_section(path: Path, cls: type[Section], key: str) -> Section:
 
 
 def parse(cls: type[Section], mapping: Any, where: str) -> Section:
-    """Build ``cls`` from a mapping; unknown keys, wrong types and ``__post_init__`` refusals name ``where``."""
+    """Build ``cls`` from a mapping; unknown keys, wrong types and ``__post_init__`` refusals name ``where``.
+
+    ``where`` is the dotted name of the mapping, empty for the whole file.
+    """
     if not isinstance(mapping, Mapping):
         raise PipelineError(f"`{where}` must be a section of `key: value` lines, not {mapping!r}")
+    prefix = f"{where}." if where else ""
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in mapping:
         if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"; did you mean `{close[0]}`?" if close else f"; it knows {', '.join(sorted(fields))}"
-            raise PipelineError(f"unknown key `{where}.{key}`{hint}")
+            raise PipelineError(f"unknown key `{prefix}{key}`{did_you_mean(key, fields)}")
     hints = typing.get_type_hints(cls)
-    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in mapping.items()}
+    values = {key: _convert(hints[key], value, f"{prefix}{key}") for key, value in mapping.items()}
     missing = [
         name
         for name, field in fields.items()
@@ -58,6 +81,12 @@ def parse(cls: type[Section], mapping: Any, where: str) -> Section:
         return cls(**values)
     except ValueError as error:
         raise PipelineError(f"`{where}`: {error}") from None
+
+
+def did_you_mean(word: Any, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(str(word), known := sorted(known), n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(known)}"
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
@@ -85,6 +114,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         name = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
         wanted = name.get(expected.__name__, "a list" if expected is tuple else f"a {expected.__name__}")
         raise PipelineError(f"`{where}` is {value!r}; it must be {wanted}")
+    if kind is float and not math.isfinite(value):
+        raise PipelineError(f"`{where}` is {value}; it must be a finite number")
     return value
 
 

@@ -1,0 +1,116 @@
+"""Run every stage whose inputs changed, then put the results into --out_dir.
+
+The folder's name selects the configuration: with --out_dir=run_3, params.yaml under runs/run_3.yaml, where there is
+such a file. Stages keep their work in data/ and the cache, so another call continues where this one stopped.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+DATA = ROOT / "data"
+ERROR, RAN = DATA / "error.txt", DATA / "ran.txt"  # written by stages/__init__.py
+EXPORTED_FILES = DATA / "final_info.json", DATA / "params.yaml", ROOT / "dvc.lock"
+EXPORTED_FOLDERS = DATA / "report", DATA / "times"
+
+
+def main() -> None:
+    """Exits with 1 when there are no results; the last line on stderr then says why."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--out_dir", required=True, help="folder for the results")
+    out_dir = Path(os.path.abspath(parser.parse_args().out_dir))  # noqa: PTH100 (resolve() loses a link's own name)
+    try:
+        refuse(out_dir)
+        with selected(out_dir.name):
+            print(f"{out_dir.name}: {reproduce()}")
+            export(out_dir.resolve())
+    except (OSError, KeyboardInterrupt) as reason:
+        sys.exit(f"error: {str(reason) or 'interrupted; the same command continues'}")
+    print(f"{out_dir.name}: results are in {out_dir}")
+
+
+def refuse(out_dir: Path) -> None:
+    """Stop before any work if the results could not be put there without loss."""
+    place = out_dir.resolve()
+    above = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        sys.exit(f"error: --out_dir {out_dir}: {above} is not a folder that can be written to; name another")
+    if DATA in (place, *place.parents) or place in DATA.parents:
+        sys.exit(f"error: --out_dir {out_dir} is the project itself or in its data/; name another folder")
+    if above == place and any(place.iterdir()) and not (place / "final_info.json").exists():
+        sys.exit(f"error: --out_dir {out_dir} is not empty and holds no final_info.json; name another folder")
+
+
+@contextlib.contextmanager
+def selected(name: str) -> Iterator[None]:
+    """Keep ``name`` in data/run for the params stage (and later `dvc repro`s); one run at a time in a clone."""
+    with (DATA / "run").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("error: another experiment.py is running in this clone; wait for it or stop it")
+        (DATA / "run").write_text(f"{name}\n", encoding="utf-8")
+        yield
+
+
+def reproduce() -> str:
+    """Run what is stale, as `dvc repro` does; returns a sentence about what ran."""
+    os.chdir(ROOT)
+    ERROR.unlink(missing_ok=True)
+    RAN.unlink(missing_ok=True)
+    # Stages are started as `python` through a shell: this Python, and a shell that is one (SHELL may be nologin).
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    os.environ.update(PATH=path, SHELL="/bin/sh", EXPERIMENT_PID=str(os.getpid()))  # a stage dies with that process
+    try:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        logging.getLogger("dvc").setLevel(logging.WARNING)  # the stages speak for themselves
+        with Repo(str(ROOT), config={"core": {"no_scm": True}}) as repo:  # the same with and without .git
+            changed = [stage.name for stage in repo.reproduce()]
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {error}; use `uv run python experiment.py`")
+    except DvcException as error:
+        reason = ERROR.read_text(encoding="utf-8") if ERROR.exists() else f"{error.__cause__ or error}"
+        sys.exit(f"error: {' '.join(reason.split())}")
+    ran = RAN.read_text(encoding="utf-8").split()  # the first is `params`, which always runs
+    restored = [name for name in changed if name not in ran]
+    sentence = f"ran {', '.join(ran[1:])}" if ran[1:] else "nothing reran"
+    return f"{sentence}; restored from the cache: {', '.join(restored)}" if restored else sentence
+
+
+def export(place: Path) -> None:
+    """Fill a folder beside ``place``, then swap the two: a run is whole, and what else was in its folder stays."""
+    fresh, old = place.with_name(f".{place.name}.new"), place.with_name(f".{place.name}.old")
+    keep(old, place)  # if the last call was killed between the renames below
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for source in EXPORTED_FOLDERS:
+        shutil.copytree(source, fresh / source.name, copy_function=shutil.copyfile)  # not the cache's read-only mode
+    for source in EXPORTED_FILES:
+        shutil.copyfile(source, fresh / source.name)
+    if place.exists():
+        place.rename(old)
+    fresh.rename(place)
+    keep(old, place)
+
+
+def keep(old: Path, place: Path) -> None:
+    """Bring what the user had in the old folder into the new one."""
+    if old.exists() and not place.exists():
+        old.rename(place)
+    for theirs in old.glob("*"):
+        if not (place / theirs.name).exists():
+            theirs.rename(place / theirs.name)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""params.yaml and the overlays of a run become one checked configuration, complete with every default."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pipeline.errors import PipelineError
+from pipeline.settings.language_model import LanguageModelSettings
+from pipeline.settings.run import RunSettings
+from pipeline.settings.strict import did_you_mean, parse, read_yaml
+from pipeline.settings.world import WorldSettings
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole configuration: one field per section, in the order in which the stages read them."""
+
+    run: RunSettings = field(default_factory=RunSettings)
+    world: WorldSettings = field(default_factory=WorldSettings)
+    language_model: LanguageModelSettings = field(default_factory=LanguageModelSettings)
+
+
+class Layer(NamedTuple):
+    """One file of settings; a later layer's keys win."""
+
+    path: Path
+    keys: dict[str, Any]
+
+
+class Resolved(NamedTuple):
+    """A checked configuration and the sentence that says what it was made of."""
+
+    params: Params
+    sentence: str
+
+
+def resolve(params_file: Path, overlay_dir: Path, name: str | None) -> Resolved:
+    """``params_file`` under the overlay ``<overlay_dir>/<name>.yaml``, if there is one, and those that it extends."""
+    base = Layer(params_file, _sections(read_yaml(params_file)))
+    overlays = []
+    if name is not None and (overlay_dir / f"{name}.yaml").exists():
+        overlays = read_overlays(overlay_dir, name)
+    params = _check([base, *overlays])
+    return Resolved(params, _sentence(base, overlays, overlay_dir, name))
+
+
+def read_overlays(overlay_dir: Path, name: str, chain: tuple[str, ...] = ()) -> list[Layer]:
+    """An overlay behind all that it extends, in the order of application, each once."""
+    path = overlay_dir / f"{name}.yaml"
+    if name in chain:
+        raise PipelineError(f"{path} extends itself: {' -> '.join((*chain, name))}; remove one `extends`")
+    keys = read_yaml(path)
+    extends = keys.pop("extends", None) or []
+    if not isinstance(extends, list) or not all(isinstance(other, str) for other in extends):
+        raise PipelineError(f"{path}: `extends` is {extends!r}; it must be a list of names of files in {overlay_dir}/")
+    layers: list[Layer] = []
+    for other in extends:
+        if not (overlay_dir / f"{other}.yaml").exists():
+            known = (found.stem for found in overlay_dir.glob("*.yaml"))
+            raise PipelineError(f"{path} extends `{other}`, which is not in {overlay_dir}/{did_you_mean(other, known)}")
+        layers += [layer for layer in read_overlays(overlay_dir, other, (*chain, name)) if layer not in layers]
+    return [*layers, Layer(path, _sections(keys))]
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merge key by key; anything else in ``above`` replaces what is below, lists too."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = merge(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return merged
+
+
+def as_yaml(params: Params) -> str:
+    """The configuration as the text of a params file."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(params)), sort_keys=False, allow_unicode=True, width=110)
+
+
+def check_together(params: Params) -> None:
+    """What no section can check by itself."""
+
+
+def _sections(keys: dict[str, Any]) -> dict[str, Any]:
+    """A section whose keys are all commented out reads as null; it is an empty section."""
+    return {key: {} if value is None else value for key, value in keys.items()}
+
+
+def _check(layers: list[Layer]) -> Params:
+    """The merged layers as ``Params``; an error names the file that brought it."""
+    merged: dict[str, Any] = {}
+    errors: list[str | None] = []
+    for layer in layers:
+        merged = merge(merged, layer.keys)
+        try:
+            params = parse(Params, merged, "")
+            check_together(params)
+            errors.append(None)
+        except PipelineError as error:
+            errors.append(str(error))
+    if errors[-1] is None:  # what only a layer between refused does not matter
+        return params
+    culprit = layers[errors.index(errors[-1])].path
+    raise PipelineError(f"{culprit}: {errors[-1]}")
+
+
+def _sentence(base: Layer, overlays: list[Layer], overlay_dir: Path, name: str | None) -> str:
+    if name is None:
+        return f"configuration: {base.path} as it is (no run is selected)"
+    if not overlays:
+        return f"configuration of {name}: {base.path} as it is (there is no {overlay_dir / name}.yaml)"
+    below = "".join(f" and {layer.path}" for layer in overlays[:-1])
+    return f"configuration of {name}: {base.path}{below}, with {overlays[-1].path} applied"
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: YAML has no tuple."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
