@@ -19,7 +19,7 @@ class Dictionary(nn.Module):
     """z = f(x W_enc + b_enc), x^ = z W_dec + b_dec, on raw residuals x.
 
     ``f`` keeps a pre-activation that exceeds its latent's ``threshold`` (>= 0; all zeros is the plain ReLU)
-    and sets the others to 0 (JumpReLU, Rajamanoharan et al. 2024). With ``k`` it also keeps only the k largest
+    and sets the others to 0 (JumpReLU, Rajamanoharan et al. 2024). With ``k`` it keeps only the k largest
     of each row. Whatever training did to its inputs (scale, subtraction of b_dec) is folded into the weights.
     """
 

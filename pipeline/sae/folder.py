@@ -17,9 +17,7 @@ from pipeline.files import read_json, write_json
 from pipeline.sae.dictionary import Dictionary
 
 CONFIG, WEIGHTS, GEMMA_SCOPE = "cfg.json", "sae_weights.safetensors", "params.npz"
-_FORMAT = (
-    "6.37.0"  # the SAELens release whose folder layout this is; without it SAELens assumes its version 5
-)
+_FORMAT = "6.37.0"  # the SAELens release whose folder layout this is; without it SAELens assumes its version 5
 
 
 def save_dictionary(folder: Path, dictionary: Dictionary, metadata: Mapping[str, Any]) -> None:

@@ -1,0 +1,55 @@
+"""From a store of activations to a folder with a trained dictionary."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.activations.loader import ActivationLoader
+from pipeline.activations.store import ActivationStore
+from pipeline.files import write_json
+from pipeline.sae.checkpoint import remove_checkpoint
+from pipeline.sae.folder import save_dictionary
+from pipeline.sae.quality import measure
+from pipeline.sae.trainer import Trainer
+from pipeline.sae.training import train
+from pipeline.settings.sae import SAESettings
+
+_MEASURED_ROWS = 65_536  # half of a write window: a shuffled sample of the store
+_BLOCK_ROWS = 4096
+
+
+def build_dictionary(
+    store: ActivationStore, settings: SAESettings, seed: int, device: str, folder: Path
+) -> dict[str, Any]:
+    """Train (or continue) in ``folder``, write the dictionary and ``training.json`` there; returns its figures."""
+    mean_d = torch.as_tensor(store.mean_d)
+    trainer = Trainer(settings, mean_d, store.mean_norm, seed, device)
+    loader = ActivationLoader(store, settings.batch_size, seed, settings.memory_mib)
+    rows = train(trainer, loader, folder)
+    dictionary = trainer.dictionary()
+    final = measure(dictionary, _sample(store), mean_d)
+    save_dictionary(folder, dictionary, _metadata(store))
+    content = {"settings": dataclasses.asdict(settings), "seed": seed, "curves": rows, "final": final}
+    write_json(folder / "training.json", content)
+    remove_checkpoint(folder)
+    return final
+
+
+def _sample(store: ActivationStore) -> Iterator[torch.Tensor]:
+    stop = min(store.n_tokens, _MEASURED_ROWS)
+    for start in range(0, stop, _BLOCK_ROWS):
+        yield store.rows(start, min(start + _BLOCK_ROWS, stop))
+
+
+def _metadata(store: ActivationStore) -> dict[str, Any]:
+    """What SAELens and sae-bench look for in ``cfg.json``."""
+    attributes = store.attributes
+    return {
+        "model_name": attributes["model"],
+        "hook_name": attributes["hook_point"],
+        "hook_layer": attributes["layer"],
+        "prepend_bos": True,
+    }

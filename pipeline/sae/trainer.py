@@ -1,0 +1,128 @@
+"""One training step, and everything that a checkpoint must keep of the steps before."""
+
+from typing import NamedTuple
+
+import torch
+
+from pipeline.sae.architectures import architecture_of
+from pipeline.sae.backward import close_b_dec, code_gradient, reconstruct, revive, weight_gradients
+from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.kernels import find_pattern
+from pipeline.sae.weights import Weights
+from pipeline.settings.sae import SAESettings
+
+
+class Measures(NamedTuple):
+    """What one step saw, kept as tensors so that a step never waits for the device."""
+
+    loss: torch.Tensor  # everything that is minimised
+    error: torch.Tensor  # sum of squared errors of the batch
+    variance: torch.Tensor  # sum of squared distances from the batch mean
+    sparsity: torch.Tensor  # the sparsity loss
+    auxiliary: torch.Tensor  # the loss of the dead latents
+    active: torch.Tensor  # codes above 0
+    rows: int
+
+
+def learning_rate(settings: SAESettings, step: int) -> float:
+    """Linear warm-up, constant, linear decay to 0 over the last ``decay_share`` of the steps."""
+    warm = min(1.0, (step + 1) / max(1, settings.warm_up_steps))
+    decay_steps = settings.decay_share * settings.steps
+    cool = min(1.0, (settings.steps - step) / decay_steps) if decay_steps else 1.0
+    return settings.learning_rate * warm * cool
+
+
+class Trainer:
+    """A dictionary in training. All randomness is in the initial weights: a step is a function of its batch."""
+
+    def __init__(self, settings: SAESettings, mean_d: torch.Tensor, mean_norm: float, seed: int, device: str) -> None:
+        self.settings = settings
+        self.scale = 1.0 / mean_norm
+        self.architecture = architecture_of(settings)
+        self.weights = Weights(mean_d * self.scale, settings.d_sae, seed).to(device)
+        self.optimiser = torch.optim.Adam(self.weights.parameters(), lr=settings.learning_rate, fused=True)
+        self.idle_s = torch.zeros(settings.d_sae, dtype=torch.int64, device=device)  # rows since it fired
+        self.step_number = 0
+
+    @torch.no_grad()
+    def step(self, acts_bd: torch.Tensor) -> Measures:
+        """Train on one batch of raw activations."""
+        measures = self.backward(acts_bd)
+        self._update()
+        return measures
+
+    def backward(self, acts_bd: torch.Tensor) -> Measures:
+        """Write the gradients of one batch and count who fired; the weights stay as they are."""
+        weights, architecture = self.weights, self.architecture
+        centred_bd = torch.add(-weights.b_dec, acts_bd, alpha=self.scale)
+        pre_bs = torch.addmm(weights.b_enc, centred_bd, weights.W_enc.T)
+        flat, value = architecture.fire(pre_bs, weights)
+        pattern = find_pattern(flat, len(acts_bd), weights.d_sae, architecture.prefixes)
+        found = reconstruct(pattern, value, weights, centred_bd, len(architecture.prefixes))
+        gradient = code_gradient(pattern, weights, found)
+        sparsity, gradient = architecture.through(pattern, value, gradient, pre_bs, weights)
+        weight_gradients(pattern, value, gradient, centred_bd, found, weights)
+        auxiliary = self._revive(pre_bs, found.error_bd, centred_bd)
+        close_b_dec(found, weights)
+        firing = value > 0
+        self._count(pattern.latent[firing], len(acts_bd))
+        return Measures(
+            found.loss + sparsity + auxiliary,
+            found.error_bd.square().sum(),
+            (centred_bd - centred_bd.mean(0)).square().sum(),
+            sparsity,
+            auxiliary,
+            firing.sum(),
+            len(acts_bd),
+        )
+
+    def _revive(self, pre_bs: torch.Tensor, error_bd: torch.Tensor, centred_bd: torch.Tensor) -> torch.Tensor:
+        dead = self.dead().nonzero().squeeze(1)
+        if len(dead) == 0 or self.settings.aux_weight == 0:
+            return error_bd.new_zeros(())
+        return revive(pre_bs, dead, error_bd, centred_bd, self.weights, self.settings.aux_weight)
+
+    def _update(self) -> None:
+        self.weights.project_decoder_gradient()
+        torch.nn.utils.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.settings, self.step_number)
+        self.optimiser.step()
+        self.weights.normalise_decoder()
+        self.step_number += 1
+
+    def _count(self, fired: torch.Tensor, n_rows: int) -> None:
+        self.idle_s += n_rows
+        self.idle_s[fired] = 0
+
+    def dead(self) -> torch.Tensor:
+        """Which latents have not fired for ``dead_after_tokens``, bool [s]."""
+        return self.idle_s >= self.settings.dead_after_tokens
+
+    def dictionary(self) -> Dictionary:
+        """The dictionary as it stands, for raw activations."""
+        return self.weights.to_dictionary(self.scale, *self.architecture.inference(self.weights))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Weights, Adam's moments and the counters, by name."""
+        kept = {"idle": self.idle_s}
+        for name, weight in self.weights.named_parameters():
+            kept[f"weights.{name}"] = weight
+            for key, moment in self.optimiser.state.get(weight, {}).items():
+                kept[f"adam.{name}.{key}"] = moment
+        return kept
+
+    def restore(self, tensors: dict[str, torch.Tensor], step: int, state: dict[str, float]) -> None:
+        """Continue from what ``tensors``, ``step_number`` and ``architecture.state`` once were."""
+        self.idle_s.copy_(tensors["idle"])
+        for name, weight in self.weights.named_parameters():
+            weight.copy_(tensors[f"weights.{name}"])
+            moments = {
+                key.rsplit(".", 1)[1]: moment.clone()
+                for key, moment in tensors.items()
+                if key.startswith(f"adam.{name}.")
+            }
+            if moments:
+                self.optimiser.state[weight] = moments
+        self.step_number = step
+        self.architecture.state = dict(state)

@@ -1,0 +1,47 @@
+"""How the sparse autoencoder is trained."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.settings.strict import require
+
+
+@dataclass(frozen=True)
+class SAESettings:
+    """Section ``sae``; activations are divided by their mean norm before training, which fixes the units."""
+
+    architecture: Literal["batch_topk", "relu"] = "batch_topk"
+    d_sae: int = 1024
+    k: int = 16
+    l1: float = 0.04
+    learning_rate: float = 1e-3
+    warm_up_steps: int = 50
+    decay_share: float = 0.2
+    batch_size: int = 1024
+    steps: int = 700
+    aux_weight: float = 1 / 32
+    dead_after_tokens: int = 100_000
+    clip_norm: float = 1.0
+    checkpoint_every: int = 200
+    memory_mib: int = 1024
+
+    def __post_init__(self) -> None:
+        require(self.d_sae >= 1, f"d_sae is {self.d_sae}; a dictionary needs at least 1 latent")
+        require(1 <= self.k <= self.d_sae, f"k is {self.k}; it must lie between 1 and d_sae ({self.d_sae})")
+        require(self.l1 >= 0, f"l1 is {self.l1}; it must be 0 or more")
+        require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0")
+        require(self.steps >= 1, f"steps is {self.steps}; it must be at least 1")
+        require(
+            0 <= self.warm_up_steps <= self.steps,
+            f"warm_up_steps is {self.warm_up_steps}; it must lie between 0 and steps ({self.steps})",
+        )
+        require(0 <= self.decay_share <= 1, f"decay_share is {self.decay_share}; it must lie between 0 and 1")
+        require(self.batch_size >= 1, f"batch_size is {self.batch_size}; it must be at least 1")
+        require(self.aux_weight >= 0, f"aux_weight is {self.aux_weight}; it must be 0 or more")
+        require(
+            self.dead_after_tokens >= 1,
+            f"dead_after_tokens is {self.dead_after_tokens}; it must be at least 1",
+        )
+        require(self.clip_norm > 0, f"clip_norm is {self.clip_norm}; it must be above 0")
+        require(self.checkpoint_every >= 1, f"checkpoint_every is {self.checkpoint_every}; it must be at least 1")
+        require(self.memory_mib >= 1, f"memory_mib is {self.memory_mib}; it must be at least 1")

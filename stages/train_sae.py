@@ -1,0 +1,32 @@
+"""Reads data/activations.zarr; writes data/sae: a SAELens folder with its training curves."""
+
+import dataclasses
+from pathlib import Path
+
+from pipeline.activations.store import ActivationStore
+from pipeline.files import building
+from pipeline.language_model.loading import pick_device
+from pipeline.runtime import prepare_process
+from pipeline.sae.build import build_dictionary
+from pipeline.settings.run import RunSettings
+from pipeline.settings.sae import SAESettings
+from pipeline.settings.strict import read_section
+from stages import PARAMS, run
+
+
+def main() -> str:
+    shared = read_section(PARAMS, RunSettings, "run")
+    settings = read_section(PARAMS, SAESettings, "sae")
+    prepare_process(shared.threads)
+    store = ActivationStore.open(Path("data/activations.zarr"))
+    shaped_by = [dataclasses.asdict(settings), shared.seed, dict(store.attributes)]
+    with building(Path("data/sae"), shaped_by) as folder:
+        final = build_dictionary(store, settings, shared.seed, pick_device(shared.device), folder)
+    return (
+        f"{settings.architecture}, {settings.d_sae:,} latents: explained variance "
+        f"{final['explained_variance']:.3f}, L0 {final['l0']:.1f}, dead {final['dead_share']:.1%}"
+    )
+
+
+if __name__ == "__main__":
+    run("train_sae", main)
