@@ -1,0 +1,145 @@
+"""Similarity of all pairs of latents from their sparse codes, out of core, as dask tasks over blocks of latents.
+
+Codes are never made dense. Splitting by latent instead of by token leaves nothing to reduce: memory is bounded, tasks
+are pure, and the result is the same to the last bit whatever the block size, the slabs, the order, the number of
+workers, or a worker that died and was replaced.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import dask
+import numpy as np
+
+from pipeline.activations.codes import CodesStore
+from pipeline.hierarchy.kernels import (
+    SIMILARITIES,
+    add_slab,
+    columns,
+    pairs_of_block,
+    pairs_of_rows,
+    variance,
+)
+from pipeline.hierarchy.plan import MIB, BlockPlan, plan_blocks
+from pipeline.hierarchy.significance import significant_pairs
+from pipeline.hierarchy.source import Source, Sums, sums_of
+
+KEEP_ALL = -2.0  # below every similarity
+
+
+class Pairs(NamedTuple):
+    """Co-firing pairs i < j, ascending: counts ``n_ij`` int32, ``s_ij`` = sum x_i x_j float64, similarity float32."""
+
+    i: np.ndarray
+    j: np.ndarray
+    n_ij: np.ndarray
+    s_ij: np.ndarray
+    r: np.ndarray
+
+
+class Correlation(NamedTuple):
+    """One scale's result. Every co-firing pair with ``r > floor`` is listed (all of them when floor is None);
+    a pair that never co-fires has similarity ``-a_i a_j`` (``rank_one``), so nothing is lost."""
+
+    scale: str
+    window: int | None
+    similarity: str
+    floor: float | None
+    sums: Sums
+    pairs: Pairs
+    significant: np.ndarray  # bool [p]
+
+    def rank_one(self) -> np.ndarray:
+        """``a`` [s] with r = -a_i a_j for pairs that never co-fire: mean/sd, for phi sqrt(n / (N - n)), else 0."""
+        n_units, n, s, _ = self.sums
+        sd = standard_deviation(self.sums)
+        if self.similarity == "pearson":
+            return np.divide(s / n_units, sd, out=np.zeros(len(n)), where=sd > 0)
+        if self.similarity == "phi":
+            return np.sqrt(np.divide(n, n_units - n, out=np.zeros(len(n)), where=n < n_units))
+        return np.zeros(len(n))
+
+    def census(self) -> str:
+        """Latents that a correlation is not defined for, and exact duplicates, in words."""
+        n_units, n = self.sums.n_units, self.sums.n
+        dead = int((n == 0).sum())
+        constant = int(((standard_deviation(self.sums) == 0) & (n > 0)).sum())
+        always, same = int((n == n_units).sum()) if n_units else 0, int((self.pairs.r >= 1 - 1e-6).sum())
+        return (
+            f"{self.scale}: {n_units:,} units, {len(n) - dead:,} of {len(n):,} latents fire "
+            f"({dead} dead, {constant} without variance, {always} always on, {same} duplicate pairs), "
+            f"{len(self.pairs.i):,} pairs kept, {int(self.significant.sum()):,} significant"
+        )
+
+
+def standard_deviation(sums: Sums) -> np.ndarray:
+    """float64 [s]; exactly 0 for dead and constant latents."""
+    if sums.n_units == 0:
+        return np.zeros(len(sums.n))
+    return np.sqrt([variance(sums.n_units, s, q) for s, q in zip(sums.s, sums.q, strict=True)])
+
+
+@contextlib.contextmanager
+def computing(scheduler: str, workers: int, memory_mib: int) -> Iterator[bool]:
+    """Dask's scheduler for the block: threads of this process, a LocalCluster, or the one at an address.
+
+    Yields whether the tasks share this process's memory.
+    """
+    if scheduler == "threads":
+        with dask.config.set(scheduler="threads", num_workers=workers):
+            yield True
+        return
+    from distributed import Client, LocalCluster
+
+    if scheduler != "processes":
+        with Client(scheduler):
+            yield False
+        return
+    limit = memory_mib * MIB
+    with LocalCluster(workers, 1, memory_limit=limit, dashboard_address=None) as cluster, Client(cluster):
+        yield False
+
+
+def plan_for(source: Source, memory_mib: int, threads: int, shared: bool) -> BlockPlan:
+    """The plan of one scale. Pooling only merges entries, so the store's own counts bound both scales."""
+    store = CodesStore.open(source.path)
+    index_bytes = 2 if store.n_latents <= 1 << 16 else 4
+    return plan_blocks(store.n_latents, store.n_tokens, store.nnz, index_bytes, memory_mib * MIB, threads, shared)
+
+
+def correlate(source: Source, similarity: str, floor: float | None, alpha: float, plan: BlockPlan) -> Correlation:
+    """All pairs of one scale, computed by the scheduler of the surrounding ``computing``."""
+    n_latents = CodesStore.open(source.path).n_latents
+    measure = SIMILARITIES[similarity], KEEP_ALL if floor is None else floor
+    if plan.resident:
+        units = source.everything()
+        sums = sums_of(iter([units]), n_latents)
+        codes = dask.delayed((columns(units.indptr, units.index, 0, n_latents), units), traverse=False)
+        task = dask.delayed(_pairs_in_memory, pure=False)
+    else:
+        sums = sums_of(source.slabs(plan.slab_entries), n_latents)
+        codes = dask.delayed((source, plan.slab_entries), traverse=False)
+        task = dask.delayed(_pairs_by_slabs, pure=False)
+    shared_sums = dask.delayed(sums, traverse=False)
+    tasks = [task(codes, shared_sums, measure, block) for block in plan.blocks(n_latents)]
+    pairs = Pairs(*map(np.concatenate, zip(*dask.compute(*tasks), strict=True)))
+    significant = significant_pairs(sums.n_units, sums.n, pairs.i, pairs.j, pairs.n_ij, alpha)
+    return Correlation(source.scale, source.window, similarity, floor, sums, pairs, significant)
+
+
+def _pairs_in_memory(codes, sums: Sums, measure: tuple[int, float], block: tuple[int, int]) -> tuple:
+    """One task: a block of latents from codes that all tasks share."""
+    (where, units), (kind, floor) = codes, measure
+    return pairs_of_rows(*block, *where, units.index, units.value, kind, *sums, floor)
+
+
+def _pairs_by_slabs(codes, sums: Sums, measure: tuple[int, float], block: tuple[int, int]) -> tuple:
+    """One task: a block of latents, reading the codes slab by slab into dense accumulator rows."""
+    (source, slab_entries), (kind, floor), (low, high) = codes, measure, block
+    totals = np.zeros((high - low, len(sums.n)))
+    counts = np.zeros((high - low, len(sums.n)), np.int32)
+    for units in source.slabs(slab_entries):
+        where = columns(units.indptr, units.index, low, high)
+        add_slab(*where, units.index, units.value, totals, counts)
+    return pairs_of_block(low, totals, counts, kind, *sums, floor)

@@ -1,0 +1,209 @@
+"""Numba kernels: pair sums by feature row, and the similarities they give.
+
+For latent i, walk the units that hold it and add the rest of each unit's row (j > i) into one accumulator of
+length n_latents. Rows of latents are independent: no races, and the sums do not depend on how work is split, because
+the units of a latent are always visited in order. Work is n_units * E[L0^2] / 2 updates, whatever the number of
+latents. All in one file: numba's cache watches a kernel's own file, not the files of what it calls.
+"""
+
+import numba
+import numpy as np
+
+PEARSON, PHI, COSINE, JACCARD, CONTAINMENT, LOEVINGER, LOEVINGER_LOWER = range(7)
+SIMILARITIES = {
+    "pearson": PEARSON,
+    "phi": PHI,
+    "cosine": COSINE,
+    "jaccard": JACCARD,
+    "containment": CONTAINMENT,
+    "loevinger": LOEVINGER,
+    "loevinger_lower": LOEVINGER_LOWER,
+}
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def latent_sums(index, value, n_latents):
+    """Firings n (int64), sum s and sum of squares q (float64) of every latent.
+
+    Raw float64 sums keep a correlation exact to 1e-9 up to mean / sd = 1000, far beyond sparse codes.
+    """
+    n = np.zeros(n_latents, np.int64)
+    s = np.zeros(n_latents)
+    q = np.zeros(n_latents)
+    for k in range(len(index)):
+        x = np.float64(value[k])
+        n[index[k]] += 1
+        s[index[k]] += x
+        q[index[k]] += x * x
+    return n, s, q
+
+
+@numba.njit(cache=True, nogil=True)
+def columns(indptr, index, low, high):
+    """Where latents [low, high) occur: ``offset`` [high - low + 1] into ``position`` (of the occurrence in the CSR
+    arrays) and ``remaining`` (entries after it in its row). 6 bytes an occurrence with 16-bit indices."""
+    offset = np.zeros(high - low + 1, np.int64)
+    for k in range(len(index)):
+        if low <= index[k] < high:
+            offset[index[k] - low + 1] += 1
+    offset = np.cumsum(offset)
+    fill = offset[:-1].copy()
+    position = np.empty(offset[-1], np.int32)
+    remaining = np.empty(offset[-1], index.dtype)  # a row is no longer than there are latents
+    for row in range(len(indptr) - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            if low <= index[k] < high:
+                at = fill[index[k] - low]
+                position[at] = k
+                remaining[at] = indptr[row + 1] - k - 1
+                fill[index[k] - low] = at + 1
+    return offset, position, remaining
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def similarity(kind, n_units, n_i, s_i, q_i, n_j, s_j, q_j, n_ij, s_ij):
+    """One pair's similarity from its sums; 0 where it is undefined (a latent without variance), never NaN.
+
+    pearson      (S/N - m_i m_j) / (sd_i sd_j)
+    phi          the same on fired / not fired
+    cosine       S / sqrt(q_i q_j)
+    jaccard      n_ij / (n_i + n_j - n_ij)
+    containment  n_ij / min(n_i, n_j), the greater of P(i|j) and P(j|i)
+    loevinger    H = (n_ij - e) / (min(n_i, n_j) - e) with e = n_i n_j / N, not below 0: phi over the largest phi
+                 that the two rates allow, 1 where the rarer latent fires only with the other
+    loevinger_lower  the same with n_ij - sqrt(n_ij + 1), one standard error of the count less
+    """
+    least = min(n_i, n_j)
+    expected = n_i * (n_j / n_units)
+    top, bottom = 0.0, 0.0
+    if kind == PEARSON:
+        m_i, m_j = s_i / n_units, s_j / n_units
+        top = s_ij / n_units - m_i * m_j
+        v_i, v_j = variance(n_units, s_i, q_i), variance(n_units, s_j, q_j)
+        bottom = np.sqrt(v_i) * np.sqrt(v_j)
+    elif kind == PHI:
+        top = n_ij - expected
+        bottom = np.sqrt(n_i * (1 - n_i / n_units)) * np.sqrt(n_j * (1 - n_j / n_units))
+    elif kind == COSINE:
+        top, bottom = s_ij, np.sqrt(q_i) * np.sqrt(q_j)
+    elif kind == JACCARD:
+        top, bottom = float(n_ij), float(n_i + n_j - n_ij)
+    elif kind == CONTAINMENT:
+        top, bottom = float(n_ij), float(least)
+    elif kind == LOEVINGER:
+        top, bottom = max(0.0, n_ij - expected), least - expected
+    else:
+        top, bottom = max(0.0, n_ij - np.sqrt(n_ij + 1.0) - expected), least - expected
+    if bottom <= 0:
+        return 0.0
+    return min(1.0, max(-1.0, top / bottom))
+
+
+@numba.njit(cache=True, nogil=True)
+def variance(n_units, s, q):
+    """q/N - (s/N)^2; exactly 0 where it is only rounding left over from a constant (below 1e-12 of q/N)."""
+    mean = s / n_units
+    v = q / n_units - mean * mean
+    return v if v > 1e-12 * (q / n_units) else 0.0
+
+
+@numba.njit(cache=True, nogil=True)
+def similarities(kind, n_units, n, s, q, i, j, n_ij, s_ij):
+    """``similarity`` of many pairs."""
+    r = np.empty(len(i))
+    for p in range(len(i)):
+        a, b = i[p], j[p]
+        r[p] = similarity(kind, n_units, n[a], s[a], q[a], n[b], s[b], q[b], n_ij[p], s_ij[p])
+    return r
+
+
+@numba.njit(cache=True, nogil=True)
+def _room(i, j, count, total, r, needed):
+    """The output arrays, doubled when a row of pairs may not fit."""
+    if needed <= len(i):
+        return i, j, count, total, r
+    size = max(needed, 2 * len(i))
+    grown = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
+    sums = np.empty(size), np.empty(size, np.float32)
+    for old, new in ((i, grown[0]), (j, grown[1]), (count, grown[2])):
+        new[: len(old)] = old
+    sums[0][: len(total)] = total
+    sums[1][: len(r)] = r
+    return grown[0], grown[1], grown[2], sums[0], sums[1]
+
+
+@numba.njit(cache=True, nogil=True)
+def pairs_of_rows(low, high, offset, position, remaining, index, value, kind, n_units, n, s, q, floor):
+    """Pairs (i, j > i) with low <= i < high that co-fire and whose similarity exceeds ``floor``.
+
+    The accumulator is one row, which stays in the cache; only touched entries are tested and reset. ``offset`` is
+    indexed by latent.
+    """
+    n_latents = len(n)
+    row_sum = np.zeros(n_latents)
+    row_count = np.zeros(n_latents, np.int32)
+    touched = np.empty(n_latents, np.int32)
+    i_out, j_out, n_out = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
+    s_out, r_out = np.empty(1024), np.empty(1024, np.float32)
+    size = 0
+    for i in range(low, high):
+        n_touched = 0
+        for at in range(offset[i], offset[i + 1]):
+            k = position[at]
+            x = np.float64(value[k])
+            for m in range(k + 1, k + 1 + np.int64(remaining[at])):
+                j = index[m]
+                if row_count[j] == 0:
+                    touched[n_touched] = j
+                    n_touched += 1
+                row_count[j] += 1
+                row_sum[j] += x * value[m]
+        i_out, j_out, n_out, s_out, r_out = _room(i_out, j_out, n_out, s_out, r_out, size + n_touched)
+        first = size
+        for t in range(n_touched):
+            j = touched[t]
+            r = similarity(kind, n_units, n[i], s[i], q[i], n[j], s[j], q[j], row_count[j], row_sum[j])
+            if r > floor:
+                i_out[size], j_out[size], n_out[size] = i, j, row_count[j]
+                s_out[size], r_out[size] = row_sum[j], r
+                size += 1
+            row_count[j] = 0
+            row_sum[j] = 0
+        order = np.argsort(j_out[first:size])
+        j_out[first:size] = j_out[first:size][order]
+        n_out[first:size] = n_out[first:size][order]
+        s_out[first:size] = s_out[first:size][order]
+        r_out[first:size] = r_out[first:size][order]
+    return i_out[:size], j_out[:size], n_out[:size], s_out[:size], r_out[:size]
+
+
+@numba.njit(cache=True, nogil=True)
+def add_slab(offset, position, remaining, index, value, sums, counts):
+    """Add one slab of units to the accumulators [rows of the block, n_latents]."""
+    for row in range(len(sums)):
+        for at in range(offset[row], offset[row + 1]):
+            k = position[at]
+            x = np.float64(value[k])
+            for m in range(k + 1, k + 1 + np.int64(remaining[at])):
+                sums[row, index[m]] += x * value[m]
+                counts[row, index[m]] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def pairs_of_block(low, sums, counts, kind, n_units, n, s, q, floor):
+    """``pairs_of_rows`` from finished accumulators of a block of rows."""
+    i_out, j_out, n_out = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
+    s_out, r_out = np.empty(1024), np.empty(1024, np.float32)
+    size = 0
+    for row in range(len(sums)):
+        i = low + row
+        i_out, j_out, n_out, s_out, r_out = _room(i_out, j_out, n_out, s_out, r_out, size + len(n))
+        for j in range(i + 1, len(n)):
+            if counts[row, j] == 0:
+                continue
+            r = similarity(kind, n_units, n[i], s[i], q[i], n[j], s[j], q[j], counts[row, j], sums[row, j])
+            if r > floor:
+                i_out[size], j_out[size], n_out[size] = i, j, counts[row, j]
+                s_out[size], r_out[size] = sums[row, j], r
+                size += 1
+    return i_out[:size], j_out[:size], n_out[:size], s_out[:size], r_out[:size]

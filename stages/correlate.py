@@ -1,0 +1,42 @@
+"""Reads the sparse codes; writes the similarity of all pairs of latents, by token and by document."""
+
+from pathlib import Path
+
+from pipeline.activations.codes import CodesStore
+from pipeline.files import building
+from pipeline.hierarchy.correlation import computing, correlate, plan_for
+from pipeline.hierarchy.correlation_file import write_correlation
+from pipeline.hierarchy.source import Source
+from pipeline.settings.correlation import CorrelationSettings
+from pipeline.settings.run import RunSettings
+from pipeline.settings.strict import read_section
+from stages import PARAMS, run
+
+CODES = Path("data/features.zarr")
+CORRELATION = Path("data/correlation.zarr")
+
+
+def main() -> str:
+    shared = read_section(PARAMS, RunSettings, "run")
+    settings = read_section(PARAMS, CorrelationSettings, "correlation")
+    exact = CodesStore.open(CODES).n_latents <= settings.exact_up_to
+    floor = None if exact else settings.floor
+    said = []
+    with (
+        building(CORRELATION, shaped_by=str(settings)) as partial,
+        computing(settings.scheduler, shared.threads, settings.memory_mib) as in_process,
+    ):
+        for source, similarity in (
+            (Source(CODES, "token"), settings.token_similarity),
+            (Source(CODES, "document", settings.window), settings.document_similarity),
+        ):
+            plan = plan_for(source, settings.memory_mib, shared.threads, in_process)
+            print(f"{source.scale}: {plan}", flush=True)
+            result = correlate(source, similarity, floor, settings.alpha, plan)
+            write_correlation(partial, result, {"alpha": settings.alpha, "plan": str(plan)})
+            said.append(result.census())
+    return "; ".join(said)
+
+
+if __name__ == "__main__":
+    run("correlate", main)
