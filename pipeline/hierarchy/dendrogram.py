@@ -1,0 +1,97 @@
+"""From pair similarities to the tree: a condensed distance vector and fastcluster."""
+
+import fastcluster
+import numba
+import numpy as np
+
+from pipeline.errors import PipelineError
+from pipeline.hierarchy.correlation import Correlation, standard_deviation
+from pipeline.hierarchy.tree import FeatureTree
+
+METHODS = ("average", "complete", "weighted", "ward", "single")
+
+
+def build_tree(correlation: Correlation, min_firings: int, method: str = "average") -> FeatureTree:
+    """The dendrogram of all latents that fire in at least ``min_firings`` units and have a variance.
+
+    The correlation of a rarer latent is noise that glues groups together; it is attached afterwards to the clustered
+    latent it correlates with most. One that correlates with none stays outside, as dead latents do.
+    """
+    latents = clustered_latents(correlation, min_firings)
+    if len(latents) < 2:
+        raise PipelineError(
+            f"{len(latents)} latents fire in at least {min_firings} {correlation.scale}s of "
+            f"{correlation.sums.n_units:,}, too few for a tree; lower dendrogram.min_firings or cache more tokens"
+        )
+    linkage = linkage_of(condensed_distance(correlation, latents), method)
+    return FeatureTree(linkage, latents, *_nearest_clustered(correlation, latents))
+
+
+def clustered_latents(correlation: Correlation, min_firings: int) -> np.ndarray:
+    """Latent ids, int64, ascending."""
+    enough = correlation.sums.n >= max(1, min_firings)
+    return np.flatnonzero(enough & (standard_deviation(correlation.sums) > 0))
+
+
+def condensed_distance(correlation: Correlation, latents: np.ndarray) -> np.ndarray:
+    """1 - r of all pairs of ``latents`` in scipy's condensed order, float64 [k (k - 1) / 2], within [0, 2].
+
+    Listed pairs have their own r; all others never co-fire (or lie below the floor) and have -a_i a_j.
+    """
+    leaf_of = np.full(len(correlation.sums.n), -1, np.int64)
+    leaf_of[latents] = np.arange(len(latents))
+    i, j, r = leaf_of[correlation.pairs.i], leaf_of[correlation.pairs.j], correlation.pairs.r
+    both = (i >= 0) & (j >= 0)
+    return _condensed(correlation.rank_one()[latents], i[both], j[both], r[both])
+
+
+@numba.njit(cache=True)
+def _condensed(a, i, j, r):
+    """Filled in place row by row: the square matrix would take twice the memory, and its conversion twice more."""
+    n = len(a)
+    distance = np.empty(n * (n - 1) // 2)
+    at = 0
+    for row in range(n):
+        for column in range(row + 1, n):
+            distance[at] = min(2.0, 1.0 + a[row] * a[column])
+            at += 1
+    for p in range(len(i)):
+        at = i[p] * n - i[p] * (i[p] + 1) // 2 + j[p] - i[p] - 1
+        distance[at] = max(0.0, 1.0 - np.float64(r[p]))
+    return distance
+
+
+def linkage_of(distance: np.ndarray, method: str) -> np.ndarray:
+    """Scipy's linkage of a condensed 1 - r, which is overwritten; the heights are on the scale of 1 - r.
+
+    Ward needs Euclidean distances, sqrt(2 (1 - r)) between standardised latents; its heights h are given as h^2 / 2,
+    which is 1 - r again for a merge of two leaves.
+    """
+    if method == "ward":
+        distance = np.sqrt(np.multiply(distance, 2, out=distance), out=distance)
+    linkage = fastcluster.linkage(distance, method, preserve_input=False)
+    if method == "ward":
+        linkage[:, 2] = linkage[:, 2] ** 2 / 2
+    return linkage
+
+
+def _nearest_clustered(correlation: Correlation, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Latents outside the tree that have a positively correlated latent inside, and the nearest such one."""
+    inside = np.zeros(len(correlation.sums.n), bool)
+    inside[latents] = True
+    i, j, r = correlation.pairs.i, correlation.pairs.j, correlation.pairs.r
+    use = (inside[i] != inside[j]) & (r > 0)
+    i, j, r = i[use], j[use], r[use]
+    outer, inner = np.where(inside[i], j, i), np.where(inside[i], i, j)
+    best = np.lexsort((inner, -r, outer))  # per outer latent: greatest r first, then the smallest id
+    rare, first = np.unique(outer[best], return_index=True)
+    return rare.astype(np.int64), inner[best][first].astype(np.int64)
+
+
+def cut_correlations(threshold: float, levels: int) -> list[float]:
+    """The correlation of every cut, coarsest first: level l of L is at l/L of ``threshold``.
+
+    >>> cut_correlations(0.6, 3)
+    [0.2, 0.4, 0.6]
+    """
+    return [round(threshold * level / levels, 6) for level in range(1, levels + 1)]

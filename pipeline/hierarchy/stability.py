@@ -1,0 +1,183 @@
+"""How much of the tree would be there again with other documents: a bootstrap of whole documents.
+
+Documents are dealt into a few groups once; the sums of each group are kept for the candidate pairs only. A replicate
+draws groups with replacement, which is a weighted sum of those, and clusters again: no second pass over the codes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from scipy.cluster.hierarchy import cophenet
+from sklearn.metrics import adjusted_rand_score
+
+from pipeline.hierarchy.correlation import Correlation, Pairs
+from pipeline.hierarchy.dendrogram import condensed_distance, linkage_of
+from pipeline.hierarchy.kernels import SIMILARITIES, columns, latent_sums, similarities
+from pipeline.hierarchy.source import Source, Sums
+from pipeline.hierarchy.tree import FeatureTree
+
+GROUPS = 20  # of documents; their sums on the candidate pairs take 12 bytes a pair and group
+CANDIDATE = 0.02  # similarity above which a pair is followed through the replicates
+SLAB_ENTRIES = 1 << 24  # nonzeros read at a time: 200 MiB with 16-bit indices
+
+
+class GroupSums(NamedTuple):
+    """Sums per group of documents g: of units, per latent, and per candidate pair p."""
+
+    n_units: np.ndarray  # int64 [g]
+    n: np.ndarray  # int64 [g, s]
+    s: np.ndarray  # float64 [g, s]
+    q: np.ndarray  # float64 [g, s]
+    pairs: Pairs  # the candidates
+    n_ij: np.ndarray  # int32 [p, g]
+    s_ij: np.ndarray  # float64 [p, g]
+
+
+def group_of_document(document: np.ndarray) -> np.ndarray:
+    """A group in [0, GROUPS) for every document: scattered (Fibonacci hashing), so that no group is one kind of
+    text even where the corpus is sorted or dealt in turn."""
+    mixed = (document.astype(np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15)
+    return ((mixed >> np.uint64(32)) % np.uint64(GROUPS)).astype(np.int64)
+
+
+def group_sums(codes: Path, correlation: Correlation, candidates: np.ndarray) -> GroupSums:
+    """One pass over the codes store for the pairs where ``candidates`` (bool [p]) is true."""
+    source = Source(codes, correlation.scale, correlation.window)
+    pairs = Pairs(*(column[candidates] for column in correlation.pairs))
+    n_latents = len(correlation.sums.n)
+    first_pair = np.searchsorted(pairs.i, np.arange(n_latents + 1))
+    sums = GroupSums(
+        np.zeros(GROUPS, np.int64),
+        np.zeros((GROUPS, n_latents), np.int64),
+        np.zeros((GROUPS, n_latents)),
+        np.zeros((GROUPS, n_latents)),
+        pairs,
+        np.zeros((len(pairs.i), GROUPS), np.int32),
+        np.zeros((len(pairs.i), GROUPS)),
+    )
+    for units in source.slabs(SLAB_ENTRIES):
+        group = group_of_document(units.document)
+        sums.n_units[:] += np.bincount(group, minlength=GROUPS)
+        group_k = np.repeat(group, np.diff(units.indptr))
+        for g in range(GROUPS):
+            mine = group_k == g
+            more = latent_sums(units.index[mine], units.value[mine], n_latents)
+            for total, addend in zip((sums.n, sums.s, sums.q), more, strict=True):
+                total[g] += addend
+        where = columns(units.indptr, units.index, 0, n_latents)
+        _add_candidates(*where, units.index, units.value, group_k, first_pair, pairs.j, sums.n_ij, sums.s_ij)
+    return sums
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_candidates(offset, position, remaining, index, value, group_k, first_pair, pair_j, counts, totals):
+    """``counts[p, g] += 1`` and ``totals[p, g] += x_i x_j`` for the candidate pairs p = (i, j) of every unit."""
+    slot = np.full(len(offset) - 1, -1, np.int64)
+    for i in range(len(offset) - 1):
+        if first_pair[i] == first_pair[i + 1]:
+            continue
+        for p in range(first_pair[i], first_pair[i + 1]):
+            slot[pair_j[p]] = p
+        for at in range(offset[i], offset[i + 1]):
+            k = position[at]
+            x, g = np.float64(value[k]), group_k[k]
+            for m in range(k + 1, k + 1 + np.int64(remaining[at])):
+                p = slot[index[m]]
+                if p >= 0:
+                    counts[p, g] += 1
+                    totals[p, g] += x * value[m]
+        for p in range(first_pair[i], first_pair[i + 1]):
+            slot[pair_j[p]] = -1
+
+
+def replicate(correlation: Correlation, sums: GroupSums, weights: np.ndarray) -> Correlation:
+    """The correlation if each group of documents had been there ``weights[g]`` times, on the candidate pairs."""
+    total = Sums(int(weights @ sums.n_units), weights @ sums.n, weights @ sums.s, weights @ sums.q)
+    n_ij, s_ij = sums.n_ij @ weights, sums.s_ij @ weights
+    i, j = sums.pairs.i, sums.pairs.j
+    r = similarities(SIMILARITIES[correlation.similarity], *total, i, j, n_ij, s_ij)
+    pairs = Pairs(i, j, n_ij, s_ij, r.astype(np.float32))
+    return correlation._replace(sums=total, pairs=pairs, significant=np.zeros(len(i), bool))
+
+
+def bootstrap_trees(
+    correlation: Correlation, sums: GroupSums, tree: FeatureTree, method: str, replicates: int, seed: int
+) -> Iterator[FeatureTree]:
+    """The tree over the same latents, rebuilt from resampled documents."""
+    rng = np.random.default_rng(seed)
+    for _ in range(replicates):
+        weights = rng.multinomial(GROUPS, np.full(GROUPS, 1 / GROUPS))
+        again = replicate(correlation, sums, weights)
+        yield FeatureTree(linkage_of(condensed_distance(again, tree.latents), method), tree.latents)
+
+
+class CutStability(NamedTuple):
+    """Agreement of one cut with its replicates: adjusted Rand index, 1 = the same groups, 0 = chance."""
+
+    correlation: float
+    groups: int  # with at least two latents
+    grouped_latents: int
+    ari: float
+    ari_sd: float
+    ari_null: float  # the replicate's leaves shuffled
+
+
+def cut_stability(
+    tree: FeatureTree, replicates: list[FeatureTree], correlations: list[float], seed: int
+) -> list[CutStability]:
+    """Every cut's agreement with the replicates' cut at the same correlation."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for correlation in correlations:
+        labels = tree.labels(correlation)
+        sizes = np.bincount(labels)
+        others = [other.labels(correlation) for other in replicates]
+        ari = [adjusted_rand_score(labels, other) for other in others]
+        null = [adjusted_rand_score(labels, rng.permutation(other)) for other in others]
+        grouped = int(sizes[sizes > 1].sum())
+        row = (int((sizes > 1).sum()), grouped, np.mean(ari), np.std(ari, ddof=1), np.mean(null))
+        rows.append(CutStability(correlation, *row[:2], *map(float, row[2:])))
+    return rows
+
+
+def stability_of(
+    codes: Path,
+    correlation: Correlation,
+    tree: FeatureTree,
+    cuts: list[float],
+    method: str,
+    replicates: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Content of ``stability.json``: the cuts against bootstrap replicates, and how well heights keep similarities.
+
+    Candidates are the pairs of clustered latents above ``CANDIDATE``; all weaker ones count as never co-firing, for
+    the replicates only.
+    """
+    inside = np.zeros(len(correlation.sums.n), bool)
+    inside[tree.latents] = True
+    pairs = correlation.pairs
+    candidates = inside[pairs.i] & inside[pairs.j] & (pairs.r > CANDIDATE)
+    sums = group_sums(codes, correlation, candidates)
+    trees = list(bootstrap_trees(correlation, sums, tree, method, replicates, seed))
+    rows = cut_stability(tree, trees, cuts, seed)
+    cophenetic = cophenetic_correlation(correlation, tree)
+    said = ", ".join(f"{row.groups} groups at r >= {row.correlation:g} (ARI {row.ari:.2f})" for row in rows)
+    return {
+        "replicates": replicates,
+        "document_groups": GROUPS,
+        "cophenetic_correlation": cophenetic,
+        "cuts": [{"level": level, **row._asdict()} for level, row in enumerate(rows, start=1)],
+        "summary": f"{tree.n_leaves} latents, {len(tree.rare)} rare attached, {said}",
+    }
+
+
+def cophenetic_correlation(correlation: Correlation, tree: FeatureTree) -> float:
+    """Pearson correlation of the pairs' distances with the heights at which they are merged; 0 if one is constant."""
+    distance, height = condensed_distance(correlation, tree.latents), cophenet(tree.linkage)
+    if distance.std() == 0 or height.std() == 0:
+        return 0.0
+    return float(np.corrcoef(distance, height)[0, 1])

@@ -1,0 +1,40 @@
+"""Reads the correlations and the codes; writes the tree of latents at both scales, its cuts and their stability."""
+
+import shutil
+from pathlib import Path
+
+from pipeline.files import building, write_json
+from pipeline.hierarchy.correlation_file import read_correlation
+from pipeline.hierarchy.dendrogram import build_tree, cut_correlations
+from pipeline.hierarchy.export import write_tree
+from pipeline.hierarchy.stability import stability_of
+from pipeline.settings.dendrogram import DendrogramSettings
+from pipeline.settings.run import RunSettings
+from pipeline.settings.strict import read_section
+from stages import PARAMS, run
+
+CODES = Path("data/features.zarr")
+CORRELATION = Path("data/correlation.zarr")
+DENDROGRAM = Path("data/dendrogram")
+
+
+def main() -> str:
+    seed = read_section(PARAMS, RunSettings, "run").seed
+    settings = read_section(PARAMS, DendrogramSettings, "dendrogram")
+    cuts = cut_correlations(settings.threshold, settings.levels)
+    said = []
+    with building(DENDROGRAM, shaped_by=str(settings)) as partial:
+        for scale in ("token", "document"):
+            correlation = read_correlation(CORRELATION, scale)
+            tree = build_tree(correlation, settings.min_firings, settings.linkage)
+            about = {"scale": scale, "similarity": correlation.similarity, "linkage": settings.linkage}
+            write_tree(partial / scale, tree, cuts, about)
+            stability = stability_of(CODES, correlation, tree, cuts, settings.linkage, settings.bootstraps, seed)
+            write_json(partial / scale / "stability.json", {**about, **stability})
+            said.append(f"{scale}: {stability['summary']}")
+        shutil.copytree(partial / settings.scale, partial, dirs_exist_ok=True)
+    return "; ".join(said)
+
+
+if __name__ == "__main__":
+    run("build_dendrogram", main)
