@@ -41,9 +41,7 @@ class FeatureTree:
 
     def __post_init__(self) -> None:
         if self.linkage.shape != (len(self.latents) - 1, 4):
-            raise ValueError(
-                f"{len(self.latents)} leaves cannot have a linkage of shape {self.linkage.shape}"
-            )
+            raise ValueError(f"{len(self.latents)} leaves cannot have a linkage of shape {self.linkage.shape}")
 
     @property
     def n_leaves(self) -> int:
