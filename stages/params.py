@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from pipeline.corpora.sources import check_sources, is_folder, local_files
 from pipeline.files import write_text
-from pipeline.settings.resolve import as_yaml, resolve
+from pipeline.language_model.layer_count import layer_count
+from pipeline.settings.inputs import contents
+from pipeline.settings.resolve import as_yaml, check_layers, resolve
 from stages import PARAMS, run
 
 SELECTED_RUN = Path("data/run")  # written by experiment.py; without it, params.yaml as it is
@@ -13,7 +16,16 @@ def main() -> str:
     name = SELECTED_RUN.read_text(encoding="utf-8").strip() if SELECTED_RUN.exists() else None
     resolved = resolve(Path("params.yaml"), Path("runs"), name)
     print(resolved.sentence, flush=True)
-    write_text(PARAMS, as_yaml(resolved.params))
+    params, model = resolved.params, resolved.params.language_model
+    check_sources(params.corpus, model.source, model.revision)
+    inputs = local_files(params.corpus)
+    if model.source != "train":
+        n_layers = layer_count(model.source, model.revision)
+        if n_layers is not None:
+            check_layers(params.activations, n_layers, model.source)
+        if is_folder(model.source):
+            inputs.append(Path(model.source).expanduser())
+    write_text(PARAMS, as_yaml(params, contents(inputs)))
     return f"{PARAMS} is valid"
 
 

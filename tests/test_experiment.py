@@ -86,6 +86,17 @@ if __name__ == "__main__":
     run("report", main)
 """
 
+# The real module asks the hub and the disk; the miniature has nothing to ask for.
+SOURCES = """
+def check_sources(corpus, model, revision):
+    pass
+
+def local_files(corpus):
+    return []
+
+is_folder = None
+"""
+
 
 def make_project(folder: Path) -> Path:
     """The miniature project, without .git."""
@@ -95,7 +106,8 @@ def make_project(folder: Path) -> Path:
     shutil.copytree(ROOT / "pipeline/settings", folder / "pipeline/settings")
     for name in ("__init__.py", "errors.py", "files.py"):
         shutil.copy(ROOT / "pipeline" / name, folder / "pipeline" / name)
-    write(folder / "pipeline/corpora/sources.py", "def check_sources(corpus, language_model):\n    pass\n")
+    write(folder / "pipeline/corpora/sources.py", SOURCES)
+    write(folder / "pipeline/language_model/layer_count.py", "layer_count = None\n")
     write(folder / "dvc.yaml", DVC_YAML)
     write(folder / "stages/count.py", COUNT)
     write(folder / "stages/report.py", REPORT)

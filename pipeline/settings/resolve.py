@@ -8,9 +8,15 @@ from typing import Any, NamedTuple
 import yaml
 
 from pipeline.errors import PipelineError
+from pipeline.settings.activations import ActivationsSettings
+from pipeline.settings.corpus import CorpusSettings
+from pipeline.settings.correlation import CorrelationSettings
+from pipeline.settings.dendrogram import DendrogramSettings
 from pipeline.settings.language_model import LanguageModelSettings
 from pipeline.settings.run import RunSettings
+from pipeline.settings.sae import SAESettings
 from pipeline.settings.strict import did_you_mean, parse, read_yaml
+from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.settings.world import WorldSettings
 
 
@@ -19,8 +25,14 @@ class Params:
     """The whole configuration: one field per section, in the order in which the stages read them."""
 
     run: RunSettings = field(default_factory=RunSettings)
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
     world: WorldSettings = field(default_factory=WorldSettings)
     language_model: LanguageModelSettings = field(default_factory=LanguageModelSettings)
+    activations: ActivationsSettings = field(default_factory=ActivationsSettings)
+    sae: SAESettings = field(default_factory=SAESettings)
+    correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
+    dendrogram: DendrogramSettings = field(default_factory=DendrogramSettings)
+    unlearning: UnlearningSettings = field(default_factory=UnlearningSettings)
 
 
 class Layer(NamedTuple):
@@ -74,13 +86,25 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def as_yaml(params: Params) -> str:
-    """The configuration as the text of a params file."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(params)), sort_keys=False, allow_unicode=True, width=110)
+def as_yaml(params: Params, inputs: dict[str, str]) -> str:
+    """The configuration as the text of a params file; ``inputs`` says what the local files that it names hold."""
+    content = {**_plain(dataclasses.asdict(params)), "inputs": inputs}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
 
 
 def check_together(params: Params) -> None:
-    """What no section can check by itself."""
+    """Refuse what no section can see by itself."""
+    if params.language_model.source == "train":
+        check_layers(params.activations, params.language_model.tiny.layers, "the model trained here")
+
+
+def check_layers(activations: ActivationsSettings, n_layers: int, model: str) -> None:
+    """Refuse a hook point beyond the last layer of the model."""
+    last = max([activations.layer, *(int(name.split(".")[1]) for name in activations.also)])
+    if last >= n_layers:
+        raise PipelineError(
+            f"`activations.layer` is {last}, but {model} has {n_layers} layers; it must be 0 to {n_layers - 1}"
+        )
 
 
 def _sections(keys: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""Who imports whom in this repository, read from the source: nothing is executed, and lazy imports are seen too."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = ("pipeline", "stages")
+
+
+def modules() -> list[str]:
+    """Every module of the library and of the stages, `experiment` too."""
+    files = [file for package in OURS for file in (ROOT / package).rglob("*.py")]
+    return ["experiment", *sorted(name_of(file) for file in files)]
+
+
+def name_of(file: Path) -> str:
+    """``pipeline/sae/build.py`` -> ``pipeline.sae.build``; a package bears its folder's name."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def file_of(module: str) -> Path | None:
+    """The file of one of our modules; None for a name that is not a module of ours."""
+    path = ROOT.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+
+
+@cache
+def imports(module: str, when_loaded: bool = False) -> frozenset[str]:
+    """What ``module`` imports: our modules, and others' modules or names (``transformers.PreTrainedModel``).
+
+    With ``when_loaded``, not what is imported inside of functions.
+    """
+    file = file_of(module)
+    assert file, f"{module} is imported, but there is no such module"
+    found: set[str] = set()
+    for node in _statements(ast.parse(file.read_text(encoding="utf-8")), when_loaded):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module if is_ours(name) and not file_of(name) else name for name in inner}
+    return frozenset(found)
+
+
+def _statements(node: ast.AST, when_loaded: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if when_loaded and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        yield child
+        yield from _statements(child, when_loaded)
+
+
+def is_ours(module: str) -> bool:
+    return module.split(".")[0] in OURS
+
+
+def closure(module: str, when_loaded: bool = False) -> set[str]:
+    """All that is imported with ``module``: it, our modules behind it, their packages, and others' modules."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if is_ours(name) or name == "experiment":
+            waiting += imports(name, when_loaded)
+            waiting += [name.rpartition(".")[0]] if "." in name else []
+    return seen

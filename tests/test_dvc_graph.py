@@ -1,0 +1,130 @@
+"""dvc.yaml against the stages' source: a dependency that is missing there gives stale results in silence."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from import_graph import ROOT, closure, file_of, is_ours, modules
+
+from pipeline.settings.resolve import Params
+
+STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+TOOLS = {"inspect", "compare", "export"}  # commands for people, not stages of the graph
+
+
+def code_dependencies(name: str) -> set[str]:
+    """The source files listed; a folder stands for all modules in it."""
+    listed = [ROOT / path for path in STAGES[name]["deps"] if path.startswith(("pipeline", "stages"))]
+    missing = [str(path) for path in listed if not path.exists()]
+    assert not missing, f"dvc.yaml names {missing}"
+    files = {file for path in listed for file in (path.rglob("*.py") if path.is_dir() else [path])}
+    return {str(file.relative_to(ROOT)) for file in files} - packages()
+
+
+def packages() -> set[str]:
+    """The package files, which hold nothing but a docstring (test_imports.py); but stages/__init__.py is code."""
+    return {str(file.relative_to(ROOT)) for file in (ROOT / "pipeline").rglob("__init__.py")}
+
+
+def data_paths(name: str) -> tuple[set[str], set[str]]:
+    """Data dependencies and outputs."""
+    return {path for path in STAGES[name]["deps"] if path.startswith("data/")}, set(STAGES[name]["outs"])
+
+
+def source(name: str) -> ast.Module:
+    return ast.parse((ROOT / f"stages/{name}.py").read_text(encoding="utf-8"))
+
+
+def test_every_stage_is_in_the_graph_and_back() -> None:
+    files = {file.stem for file in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    assert files - TOOLS == set(STAGES)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_command(name: str) -> None:
+    """`exec`: else a shell stands between DVC and the stage, and outlives a killed experiment.py."""
+    assert STAGES[name]["cmd"] == f"exec python -m stages.{name}"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_listed_code_is_what_the_stage_imports(name: str) -> None:
+    files = {str(file_of(module).relative_to(ROOT)) for module in closure(f"stages.{name}") if is_ours(module)}
+    expected = files - packages()
+    listed = code_dependencies(name)
+    assert not expected - listed, "dvc.yaml lacks these"
+    assert not listed - expected, "dvc.yaml has too many"
+
+
+def sections_read(name: str) -> set[str]:
+    """From the literal forms ``read_section(PARAMS, Class, "section")`` and ``read_yaml(PARAMS)["section"]``."""
+    found = set()
+    for node in ast.walk(source(name)):
+        text = ast.unparse(node) if isinstance(node, ast.Call | ast.Subscript) else ""
+        if text.startswith("read_section(") and isinstance(node, ast.Call):
+            assert ast.unparse(node.args[0]) == "PARAMS"
+            assert isinstance(node.args[2], ast.Constant), f"{text}: the section must be a literal"
+            found.add(node.args[2].value)
+        elif text.startswith("read_yaml(PARAMS)[") and isinstance(node, ast.Subscript):
+            found.add(node.slice.value)
+        elif text == "read_yaml(PARAMS)" and isinstance(node, ast.Call):
+            found.add("anything")
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "params"])
+def test_listed_params_are_the_sections_that_the_stage_reads(name: str) -> None:
+    listed = {key for entry in STAGES[name]["params"] for key in entry["data/params.yaml"]}
+    read = sections_read(name)
+    if "anything" in read and not read - {"anything"} >= listed:
+        read = all_sections()
+    assert listed == read - {"anything"}
+
+
+def all_sections() -> set[str]:
+    return {*Params.__dataclass_fields__, "inputs"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_listed_data_are_the_paths_in_the_stage(name: str) -> None:
+    """A literal may be the folder of what is listed, or the other way round."""
+    literals = {
+        node.value
+        for node in ast.walk(source(name))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("data/")
+    } - {"data/run", "data/params.yaml"}
+    dependencies, outputs = data_paths(name)
+    listed = (dependencies | outputs) - {"data/params.yaml", f"data/times/{name}.json"}
+
+    def related(path: str, others: set[str]) -> bool:
+        return any(Path(path).is_relative_to(other) or Path(other).is_relative_to(path) for other in others)
+
+    assert not {path for path in literals if not related(path, listed)}, "dvc.yaml lacks these"
+    assert not {path for path in listed if not related(path, literals)}, "the stage does not name these"
+
+
+def test_every_dependency_is_made_by_a_stage_or_tracked() -> None:
+    made = set().union(*(data_paths(name)[1] for name in STAGES))
+    for name in STAGES:
+        for path in data_paths(name)[0]:
+            by_stage = any(Path(path).is_relative_to(output) for output in made)
+            assert by_stage or (ROOT / path).exists(), f"{name} depends on {path}, which no stage makes"
+
+
+def test_every_stage_keeps_its_time_and_only_the_report_reads_times() -> None:
+    """The time of `params`, which runs in every call, is nobody's dependency: it would make the report stale."""
+    timed = [name for name in STAGES if name != "params"]
+    for name in timed:
+        assert f"data/times/{name}.json" in data_paths(name)[1]
+    readers = {name for name in STAGES if any(path.startswith("data/times") for path in data_paths(name)[0])}
+    assert readers == {"report"}
+    read = {path for path in data_paths("report")[0] if path.startswith("data/times")}
+    assert read == {f"data/times/{name}.json" for name in timed if name != "report"}
+
+
+def test_no_stage_leads_to_a_module_that_nobody_uses() -> None:
+    """Code that no stage and no command reaches is dead, or its stage is missing in the graph."""
+    commands = [f"stages.{name}" for name in (*STAGES, *TOOLS) if file_of(f"stages.{name}")]
+    reached = set().union(*(closure(command) for command in commands))
+    assert {module for module in modules() if module.startswith("pipeline")} <= reached
