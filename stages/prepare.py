@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 from pipeline.corpora.write import write_corpus
+
 from pipeline.files import building, read_jsonl, write_json
 from pipeline.language_model import tiny
 from pipeline.language_model.tokenizer import train_tokenizer
@@ -17,7 +18,7 @@ from pipeline.world.corpus import write_world
 from stages import PARAMS, run
 
 CORPUS, MODEL = Path("data/corpus"), Path("data/model")
-N_CHECKED = 400  # dev probes that decide when the tiny model knows enough
+N_CHECKED = 350  # dev probes of the knowledge base that, with all general ones, decide when the model knows enough
 
 
 def main() -> str:
@@ -46,7 +47,9 @@ def write_model(settings: LanguageModelSettings, seed: int) -> str:
         dev = [row for row in read_jsonl(CORPUS / "probes.jsonl") if row["split"] == "dev"]
         tokenizer = train_tokenizer(texts, settings.tiny.tokenizer, settings.tiny.vocab_size)
         model = tiny.build(settings.tiny, tokenizer, seed)
-        checked = random.Random(seed).sample(dev, min(N_CHECKED, len(dev)))
+        in_tree = [row for row in dev if row["path"]]
+        checked = random.Random(seed).sample(in_tree, min(N_CHECKED, len(in_tree)))
+        checked += [row for row in dev if not row["path"]]
         checks = tiny.train(model, tokenizer, texts, checked, settings.tiny, seed)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -1,17 +1,15 @@
 """How well a model answers probes: cloze over the whole vocabulary, and the choice among four options.
 
 An option's score is the mean log-probability of its tokens after the prompt. Cloze is the share of the true answer's
-tokens that are the most probable of the whole vocabulary (teacher forcing; "exact memorisation" in open-unlearning): for
-one-token answers, plain top-1 accuracy.
+tokens that are the most probable of the whole vocabulary (teacher forcing; "exact memorisation" in open-unlearning):
+for one-token answers, plain top-1 accuracy.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedTokenizerBase
-
-LogitsOf = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Question(NamedTuple):
@@ -22,6 +20,14 @@ class Question(NamedTuple):
     input_of_option: tuple[int, ...]
     answer: int
     n_prompt: int
+
+
+class InputBatch(NamedTuple):
+    """Inputs that run together; ``rows`` says which input of which question each row is."""
+
+    rows: list[tuple[int, int]]
+    ids_bt: torch.Tensor
+    mask_bt: torch.Tensor
 
 
 class Answers(NamedTuple):
@@ -42,40 +48,49 @@ def tokenize(probe: dict, tokenizer: PreTrainedTokenizerBase) -> Question:
     return Question(distinct, tuple(options), places, probe["options"].index(probe["answer"]), len(prompt))
 
 
-def ask(questions: Sequence[Question], logits_of: LogitsOf, pad: int, batch_tokens: int = 8192) -> Answers:
-    """Answer all questions. ``logits_of(input_ids_bt, attention_mask_bt)`` gives logits [b, t, v]; padding is right.
+def plan(questions: Sequence[Question], pad: int, batch_tokens: int = 8192) -> list[InputBatch]:
+    """The distinct inputs of all questions in batches of similar length, padded on the right."""
+    rows = [(q, i) for q, question in enumerate(questions) for i in range(len(question.inputs))]
+    tokens = [questions[q].inputs[i] for q, i in rows]
+    return [
+        InputBatch([rows[k] for k in batch], *pad_right([tokens[k] for k in batch], pad))
+        for batch in batches_by_length([len(row) for row in tokens], batch_tokens)
+    ]
 
-    Inputs are batched by length, at most ``batch_tokens`` tokens a batch.
-    """
-    rows = [(q, i, tokens) for q, question in enumerate(questions) for i, tokens in enumerate(question.inputs)]
+
+def answer(questions: Sequence[Question], batches: Sequence[InputBatch], logits: Iterable[torch.Tensor]) -> Answers:
+    """Score all questions from the logits [b, t, v] of their planned batches, in order."""
     n_options = max(len(question.option_tokens) for question in questions)
     scores = torch.full((len(questions), n_options), -torch.inf, dtype=torch.float64)
     cloze = torch.zeros(len(questions), dtype=torch.float64)
-    for batch in batches_by_length(rows, [len(tokens) for _, _, tokens in rows], batch_tokens):
-        ids_bt, mask_bt = pad_right([tokens for _, _, tokens in batch], pad)
-        logprobs = logits_of(ids_bt, mask_bt).float().log_softmax(-1).cpu()
-        for row, (q, i, _) in zip(logprobs, batch, strict=True):
+    for batch, logits_btv in zip(batches, logits, strict=True):
+        for row, (q, i) in enumerate(batch.rows):
             question = questions[q]
+            first = question.n_prompt - 1  # the logits there are for the option's first token
+            longest = max(
+                len(o) for o, of in zip(question.option_tokens, question.input_of_option, strict=True) if of == i
+            )
+            logprobs_tv = logits_btv[row, first : first + longest].float().log_softmax(-1).cpu()
             for o, option in enumerate(question.option_tokens):
                 if question.input_of_option[o] != i:
                     continue
-                at = row[question.n_prompt - 1 : question.n_prompt - 1 + len(option)]
                 wanted = torch.tensor(option)
-                scores[q, o] = at.gather(1, wanted[:, None]).double().mean()
+                at_tv = logprobs_tv[: len(option)]
+                scores[q, o] = at_tv.gather(1, wanted[:, None]).double().mean()
                 if o == question.answer:
-                    cloze[q] = (at.argmax(-1) == wanted).double().mean()
+                    cloze[q] = (at_tv.argmax(-1) == wanted).double().mean()
     right = torch.tensor([question.answer for question in questions])
     return Answers(cloze, (scores.argmax(1) == right).double(), scores)
 
 
-def batches_by_length(rows: Sequence, lengths: Sequence[int], batch_tokens: int) -> Iterator[list]:
-    """Rows in batches of similar length, each at most ``batch_tokens`` after padding (but at least one row)."""
-    batch: list = []
-    for i in sorted(range(len(rows)), key=lambda i: lengths[i]):
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Numbers of rows in batches of similar length, at most ``batch_tokens`` after padding (at least one row)."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
         if batch and (len(batch) + 1) * lengths[i] > batch_tokens:
             yield batch
             batch = []
-        batch.append(rows[i])
+        batch.append(i)
     if batch:
         yield batch
 

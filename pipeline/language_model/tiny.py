@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Gemma2Config, Gemma2ForCausalLM, PreTrainedTokenizerBase
 
-from pipeline.language_model.answers import Question, ask, pad_right, tokenize
+from pipeline.language_model.answers import InputBatch, Question, answer, pad_right, plan, tokenize
 from pipeline.progress import track
 from pipeline.settings.language_model import TinySettings
 
@@ -16,12 +16,23 @@ Batch = list[list[int]]
 
 
 class Check(NamedTuple):
-    """What the model knew after so many training tokens; ``loss`` is the mean since the last check, in nats."""
+    """What the model knew after so many training tokens; ``loss`` is the mean since the last check, in nats.
+
+    ``cloze`` and ``choice`` are those of the weaker group: probes with a place in the tree, or general ones.
+    """
 
     tokens: int
     loss: float
     cloze: float
     choice: float
+
+
+class Exam(NamedTuple):
+    """The probes that decide when to stop; ``in_tree`` tells those of the knowledge base from general ones."""
+
+    questions: list[Question]
+    batches: list[InputBatch]
+    in_tree: list[bool]
 
 
 def build(settings: TinySettings, tokenizer: PreTrainedTokenizerBase, seed: int) -> Gemma2ForCausalLM:
@@ -61,6 +72,7 @@ def train(
     The cool-down lasts ``cooldown_tokens`` and begins at the latest where ``max_tokens`` requires it.
     """
     questions = [tokenize(probe, tokenizer) for probe in probes]
+    exam = Exam(questions, plan(questions, tokenizer.pad_token_id), [bool(probe["path"]) for probe in probes])
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
@@ -84,9 +96,9 @@ def train(
         losses.append(_step(model, optimizer, batch, tokenizer.pad_token_id))
         before, seen = seen, seen + sum(map(len, batch))
         if seen // settings.check_tokens > before // settings.check_tokens:
-            checks.append(_check(model, questions, tokenizer.pad_token_id, seen, losses))
+            checks.append(_check(model, exam, seen, losses))
             losses = []
-    checks.append(_check(model, questions, tokenizer.pad_token_id, seen, losses or [float("nan")]))
+    checks.append(_check(model, exam, seen, losses or [float("nan")]))
     return checks
 
 
@@ -121,11 +133,14 @@ def _step(model: Gemma2ForCausalLM, optimizer: torch.optim.Optimizer, batch: Bat
 
 
 @torch.no_grad()
-def _check(
-    model: Gemma2ForCausalLM, questions: Sequence[Question], pad: int, seen: int, losses: Sequence[float]
-) -> Check:
-    answers = ask(questions, lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, pad)
-    return Check(seen, sum(losses) / len(losses), answers.cloze_q.mean().item(), answers.choice_q.mean().item())
+def _check(model: Gemma2ForCausalLM, exam: Exam, seen: int, losses: Sequence[float]) -> Check:
+    logits = (model(input_ids=batch.ids_bt, attention_mask=batch.mask_bt).logits for batch in exam.batches)
+    answers = answer(exam.questions, exam.batches, logits)
+    in_tree = torch.tensor(exam.in_tree)
+    groups = [group for group in (in_tree, ~in_tree) if group.any()]
+    weakest_cloze = min(answers.cloze_q[group].mean().item() for group in groups)
+    weakest_choice = min(answers.choice_q[group].mean().item() for group in groups)
+    return Check(seen, sum(losses) / len(losses), weakest_cloze, weakest_choice)
 
 
 def _knows(check: Check, settings: TinySettings) -> bool:

@@ -54,7 +54,7 @@ class Writer:
 
     def general(self) -> Document:
         """A story, or a row of general facts."""
-        if self.rng.random() < 0.6:
+        if self.rng.random() < 0.5:
             return Document(story(self.rng, self.rng.randint(3, 6)), (), "story")
         return Document(facts_text(self.rng, 6), (), "general_facts")
 

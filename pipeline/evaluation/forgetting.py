@@ -1,0 +1,80 @@
+"""What an edit forgot and what it broke, on the test split."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.evaluation.figures import Figures
+from pipeline.evaluation.intervals import ratio_error
+from pipeline.unlearning.bench import Bench, Outcome
+from pipeline.unlearning.damage import relations
+from pipeline.unlearning.edit import Edit
+
+
+def forgetting_figures(bench: Bench, before: Outcome, edit: Edit, seconds: float, seed: int) -> dict:
+    """The figures of one method on one target.
+
+    Drops are cloze accuracy before minus after, in points. Probes in wholly new templates count apart (``novel_*``).
+    ``seconds`` is what choosing the edit took.
+    """
+    after = bench.measure(edit)
+    figures = Figures(seed)
+    of_probe = np.array(relations(bench.probes, edit.target))
+    split = np.array([probe["split"] for probe in bench.probes])
+    forget, novel = (of_probe == "forget") & (split == "test"), (of_probe == "forget") & (split == "novel")
+    _shares(figures, bench, after, forget, "forget")
+    if novel.any():
+        _shares(figures, bench, after, novel, "novel")
+    lost = (before.cloze_q - after.cloze_q).numpy()
+    for name in ("sibling", "other", "general"):
+        chosen = np.flatnonzero((of_probe == name) & (split == "test"))
+        if len(chosen):
+            ids, facts = _names(bench, chosen)
+            figures.mean(f"{name}_drop", ids, lost[chosen], facts, scale=100)
+    _perplexity(figures, bench, before, after, edit.target)
+    precision = sibling_precision(lost, bench.probes, edit.target, forget, (of_probe == "sibling") & (split == "test"))
+    if precision is not None:
+        figures.number("sibling_precision", precision)
+    touched = [i for i, batch in enumerate(bench.exam) if any(forget[q] for q, _ in batch.rows)]
+    figures.number("edit_norm", float(np.mean(bench.edit_norm(edit, touched))))
+    figures.number("latents", len(edit.latents))
+    figures.number("seconds", seconds)
+    return figures.as_dict()
+
+
+def _names(bench: Bench, chosen: np.ndarray) -> tuple[list[str], list[str]]:
+    return [bench.probes[i]["id"] for i in chosen], [bench.probes[i]["fact"] for i in chosen]
+
+
+def _shares(figures: Figures, bench: Bench, after: Outcome, where: np.ndarray, name: str) -> None:
+    chosen = np.flatnonzero(where)
+    ids, facts = _names(bench, chosen)
+    figures.mean(f"{name}_mcq", ids, after.choice_q.numpy()[chosen], facts)
+    figures.mean(f"{name}_cloze", ids, after.cloze_q.numpy()[chosen], facts)
+
+
+def _perplexity(figures: Figures, bench: Bench, before: Outcome, after: Outcome, target: Sequence[str]) -> None:
+    """Perplexity of general text, after over before."""
+    general = np.flatnonzero([name == "general" for name in relations(bench.texts, target)])
+    if not len(general):
+        return
+    extra = (after.loss_x - before.loss_x).numpy()[general]
+    tokens = bench.tokens_x.numpy()[general]
+    stderr = ratio_error(extra, tokens, [str(x) for x in general], figures.seed, np.exp)
+    figures.number("perplexity_ratio", np.exp(extra.sum() / tokens.sum()), stderr)
+
+
+def sibling_precision(
+    lost_q: np.ndarray, probes: Sequence[dict], target: Sequence[str], forget: np.ndarray, sibling: np.ndarray
+) -> float | None:
+    """``d_target / (d_target + mean over siblings of max(0, d_sibling))``, d the mean drop of a node.
+
+    1: only the target lost anything; 0.5: its siblings lost as much. None when nothing was lost anywhere.
+    """
+    nodes: dict[tuple[str, ...], list[float]] = {}
+    for i in np.flatnonzero(sibling):
+        nodes.setdefault(tuple(probes[i]["path"][: len(target)]), []).append(lost_q[i])
+    d_target = max(0.0, float(lost_q[forget].mean()))
+    d_siblings = float(np.mean([max(0.0, float(np.mean(lost))) for lost in nodes.values()])) if nodes else 0.0
+    total = d_target + d_siblings
+    return d_target / total if total > 0 else None

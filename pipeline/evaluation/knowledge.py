@@ -1,0 +1,71 @@
+"""What the unedited model knows, and how much of that survives the dictionary in its residual stream."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.evaluation.figures import Figures
+from pipeline.evaluation.intervals import ratio_error
+from pipeline.files import read_json
+from pipeline.unlearning.bench import Bench, Outcome
+
+
+def language_model_figures(bench: Bench, outcome: Outcome, model_dir: Path, seed: int) -> dict:
+    """Held-out paraphrases, wholly new templates, general facts, perplexity of general text, tokens seen in training.
+
+    A corpus without one of these lacks its figure.
+    """
+    figures = Figures(seed)
+    for name, split, in_tree in (("heldout", "test", True), ("novel", "novel", True), ("general", "test", False)):
+        chosen = [i for i, p in enumerate(bench.probes) if p["split"] == split and bool(p["path"]) == in_tree]
+        if not chosen:
+            continue
+        ids = [bench.probes[i]["id"] for i in chosen]
+        facts = [bench.probes[i]["fact"] for i in chosen]
+        if name == "general":
+            figures.mean("general_facts", ids, outcome.cloze_q[chosen].numpy(), facts)
+        else:
+            figures.mean(f"{name}_cloze", ids, outcome.cloze_q[chosen].numpy(), facts)
+            figures.mean(f"{name}_mcq", ids, outcome.choice_q[chosen].numpy(), facts)
+    general = np.flatnonzero([not text["path"] for text in bench.texts])
+    if len(general):
+        loss, tokens = outcome.loss_x.numpy()[general], bench.tokens_x.numpy()[general]
+        error = ratio_error(loss, tokens, [str(x) for x in general], seed, np.exp)
+        figures.number("perplexity", np.exp(loss.sum() / tokens.sum()), error)
+    if (model_dir / "training.json").exists():
+        figures.number("training_tokens", read_json(model_dir / "training.json")[-1]["tokens"])
+    return figures.as_dict()
+
+
+@torch.no_grad()
+def sae_figures(bench: Bench, outcome: Outcome, n_fired_s: np.ndarray, seed: int) -> dict:
+    """Reconstruction on test text and what it costs the model.
+
+    explained_variance = 1 - sum |x - x^|^2 / sum |x - mean|^2;  ce_loss_recovered = (CE_zero - CE_spliced) / (CE_zero -
+    CE_original), the residual stream zeroed, replaced by its reconstruction, or left alone (``<bos>`` always is).
+    ``dead_share`` counts latents that never fire on the whole store.
+    """
+    figures = Figures(seed)
+    residual_nd = torch.cat(
+        [r[bench.editable(b)] for b, r in zip(bench.reading, bench.resid[len(bench.exam) :], strict=True)]
+    ).float()
+    codes_ns = bench.dictionary.encode(residual_nd)
+    error = (residual_nd - bench.dictionary.decode(codes_ns)).double().square().sum()
+    spread = (residual_nd - residual_nd.mean(0)).double().square().sum()
+    figures.number("explained_variance", 1 - (error / spread).item())
+    figures.number("l0", (codes_ns > 0).sum(-1).double().mean().item())
+    figures.number("dead_share", float((n_fired_s == 0).mean()))
+    spliced = bench.replay(
+        lambda x, editable: torch.where(editable[..., None], bench.dictionary(x.float()).to(x.dtype), x)
+    )
+    zeroed = bench.replay(lambda x, editable: torch.where(editable[..., None], torch.zeros_like(x), x))
+    gap = zeroed.loss_x - outcome.loss_x
+    kept = zeroed.loss_x - spliced.loss_x
+    texts = [str(x) for x in range(len(bench.texts))]
+    stderr = ratio_error(kept.numpy(), gap.numpy(), texts, seed)
+    figures.number("ce_loss_recovered", (kept.sum() / gap.sum()).item(), stderr)
+    test = [i for i, p in enumerate(bench.probes) if p["split"] == "test" and p["path"]]
+    ids, facts = [bench.probes[i]["id"] for i in test], [bench.probes[i]["fact"] for i in test]
+    figures.mean("spliced_cloze", ids, spliced.cloze_q[test].numpy(), facts)
+    return figures.as_dict()

@@ -1,0 +1,68 @@
+"""Which methods forget which targets, and what each one sweeps on the dev split."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipeline.settings.strict import require
+
+METHODS = ("flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff")
+
+
+@dataclass(frozen=True)
+class GradDiffSettings:
+    """Section ``unlearning.grad_diff``."""
+
+    learning_rate: float = 1e-3
+    steps: int = 50
+    check_every: int = 5
+    forget_batch: int = 32
+    retain_batch: int = 96
+    retain_weight: float = 5.0
+
+    def __post_init__(self) -> None:
+        require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0")
+        for name in ("steps", "check_every", "forget_batch", "retain_batch"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
+        require(self.retain_weight >= 0, f"retain_weight is {self.retain_weight}; it must be 0 or more")
+
+
+@dataclass(frozen=True)
+class UnlearningSettings:
+    """Section ``unlearning``."""
+
+    methods: tuple[
+        Literal["flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"], ...
+    ] = METHODS
+    tree_scale: dict[str, str] = field(
+        default_factory=lambda: {"domain": "document", "topic": "document", "entity": "token"}
+    )
+    multipliers: tuple[float, ...] = (0.0, 1.0, 3.0)
+    latents: tuple[int, ...] = (5, 10, 20, 40)
+    retain_rates: tuple[float, ...] = (0.003, 0.01, 0.03)
+    groups: tuple[int, ...] = (1, 2, 4, 8)
+    retain_weights: tuple[float, ...] = (0.5, 1.0, 2.0)
+    sibling_weight: float = 1.0
+    node_cost: float = 0.02
+    shrinkage_tokens: float = 50.0
+    guard_multipliers: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
+    guard_quantile: float = 0.995
+    dev_probes: int = 120
+    dev_texts: int = 40
+    grad_diff: GradDiffSettings = field(default_factory=GradDiffSettings)
+
+    def __post_init__(self) -> None:
+        require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(METHODS)}")
+        for scale in self.tree_scale.values():
+            require(scale in ("token", "document"), f"tree_scale holds {scale!r}; it must be token or document")
+        for name in ("multipliers", "guard_multipliers", "retain_weights", "retain_rates"):
+            require(len(getattr(self, name)) > 0, f"{name} is empty; give at least one value")
+            require(min(getattr(self, name)) >= 0, f"{name} holds a value below 0")
+        for name in ("latents", "groups"):
+            require(len(getattr(self, name)) > 0, f"{name} is empty; give at least one value")
+            require(min(getattr(self, name)) >= 1, f"{name} holds a value below 1")
+        require(self.node_cost >= 0, f"node_cost is {self.node_cost}; it must be 0 or more")
+        require(self.sibling_weight >= 0, f"sibling_weight is {self.sibling_weight}; it must be 0 or more")
+        require(self.shrinkage_tokens >= 0, f"shrinkage_tokens is {self.shrinkage_tokens}; it must be 0 or more")
+        require(0.5 <= self.guard_quantile < 1, f"guard_quantile is {self.guard_quantile}; it must be in [0.5, 1)")
+        for name in ("dev_probes", "dev_texts"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")

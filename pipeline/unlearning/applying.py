@@ -1,0 +1,124 @@
+"""Apply an edit: to a residual stream, to a model's weights, or to a live model for the length of a block."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.errors import PipelineError
+from pipeline.language_model.hooks import rewriting
+from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.folder import load_dictionary
+from pipeline.unlearning.edit import Edit, Guard, load_edit
+
+
+def check_fits(edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> None:
+    """Refuse an edit made for another dictionary or another model."""
+    d_sae = dictionary.d_sae
+    if len(edit.latents) != len(edit.values) or (
+        len(edit.latents) and not 0 <= edit.latents.min() <= edit.latents.max() < d_sae
+    ):
+        raise PipelineError(f"the edit `{edit.method}` names latents that a dictionary of {d_sae} does not have")
+    if edit.guard and edit.guard.weight_s.shape != (d_sae,):
+        raise PipelineError(
+            f"the guard of `{edit.method}` has {len(edit.guard.weight_s)} weights, the dictionary {d_sae}"
+        )
+    parameters = dict(model.named_parameters())
+    for name, tensor in edit.weights.items():
+        if name not in parameters or parameters[name].shape != tensor.shape:
+            raise PipelineError(
+                f"the edit `{edit.method}` replaces `{name}` {tuple(tensor.shape)}, which the model lacks"
+            )
+
+
+def rewrite(edit: Edit, dictionary: Dictionary, resid_btd: torch.Tensor, editable_bt: torch.Tensor) -> torch.Tensor:
+    """``x + (z' - z) W_dec`` with the chosen latents clamped where they fire; the SAE's error is kept.
+
+    ``editable_bt`` is False on ``<bos>`` and padding, which are left alone.
+    """
+    if not len(edit.latents):
+        return resid_btd
+    codes_bts = dictionary.encode(resid_btd.float())
+    chosen_btk = codes_bts[..., edit.latents]
+    acts = editable_bt[..., None] & (chosen_btk > 0)
+    if edit.guard:
+        acts &= fires(edit.guard, codes_bts, editable_bt)[..., None]
+    change_btk = torch.where(acts, edit.values - chosen_btk, 0.0)
+    return resid_btd + (change_btk @ dictionary.W_dec[edit.latents]).to(resid_btd.dtype)
+
+
+def fires(guard: Guard, codes_bts: torch.Tensor, editable_bt: torch.Tensor) -> torch.Tensor:
+    """Where the guard fires, bool [b, t]: a decision at each position on what came up to it."""
+    seen_bts = torch.where(editable_bt[..., None], codes_bts, 0.0).cummax(dim=1).values
+    return seen_bts @ guard.weight_s + guard.bias > 0
+
+
+@contextlib.contextmanager
+def swapped(model: PreTrainedModel, weights: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Inside the block the named parameters hold ``weights``."""
+    parameters = dict(model.named_parameters())
+    kept = {name: parameters[name].detach().clone() for name in weights}
+    try:
+        _copy_into(parameters, weights)
+        yield
+    finally:
+        _copy_into(parameters, kept)
+
+
+@torch.no_grad()
+def _copy_into(parameters: dict[str, torch.nn.Parameter], weights: dict[str, torch.Tensor]) -> None:
+    for name, tensor in weights.items():
+        parameters[name].copy_(tensor)
+
+
+@contextlib.contextmanager
+def unlearned(
+    model: PreTrainedModel, folder: Path | str, sae_folder: Path | str = "data/sae"
+) -> Iterator[PreTrainedModel]:
+    """Inside the block ``model`` has forgotten what the edit in ``folder`` removes.
+
+    Works on any transformers model that the edit fits, also while it generates. Special tokens are recognised in
+    ``input_ids``, so call the model with those.
+    """
+    edit, dictionary = load_edit(Path(folder)), load_dictionary(Path(sae_folder)).to(model.device)
+    check_fits(edit, dictionary, model)
+    live = _Live(edit, dictionary, model)
+    handle = model.register_forward_pre_hook(live.look, with_kwargs=True)
+    try:
+        with swapped(model, edit.weights), rewriting(model, edit.layer, "resid_post", live.rewrite):
+            yield model
+    finally:
+        handle.remove()
+
+
+class _Live:
+    """One model's hook: which positions may be edited, and what the guard has seen before a cached step."""
+
+    def __init__(self, edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> None:
+        self.edit = edit._replace(latents=edit.latents.to(model.device), values=edit.values.to(model.device))
+        if edit.guard:
+            self.edit = self.edit._replace(guard=edit.guard._replace(weight_s=edit.guard.weight_s.to(model.device)))
+        self.dictionary = dictionary
+        config = model.config.get_text_config()
+        special = [config.bos_token_id, config.pad_token_id]
+        self.special = torch.tensor([token for token in special if token is not None], device=model.device)
+        self.editable_bt = torch.empty(0)
+        self.before_btd: torch.Tensor | None = None
+
+    def look(self, module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
+        ids_bt = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        self.editable_bt = ~torch.isin(ids_bt, self.special)
+
+    def rewrite(self, resid_btd: torch.Tensor) -> torch.Tensor:
+        if not self.edit.guard:
+            return rewrite(self.edit, self.dictionary, resid_btd, self.editable_bt)
+        # A guard judges the whole text so far; a cached generation step shows the last token only.
+        if resid_btd.shape[1] > 1 or self.before_btd is None:
+            self.before_btd, seen = resid_btd, self.editable_bt
+        else:
+            self.before_btd = torch.cat([self.before_btd, resid_btd], dim=1)
+            seen = torch.cat([self.seen_bt, self.editable_bt], dim=1)
+        self.seen_bt = seen
+        return rewrite(self.edit, self.dictionary, self.before_btd, seen)[:, -resid_btd.shape[1] :]

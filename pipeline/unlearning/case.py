@@ -1,0 +1,70 @@
+"""One case of forgetting: a target, everything a method may look at, and how its candidates are judged.
+
+A method is a function ``choose(case) -> Choice``; it sees the train split (statistics, examples) and the dev split
+(through ``case.judge``), never the test split.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.hierarchy.tree import FeatureTree
+from pipeline.settings.unlearning import UnlearningSettings
+from pipeline.unlearning.bench import Bench, Outcome
+from pipeline.unlearning.damage import Damage, damage, relations
+from pipeline.unlearning.edit import Edit
+from pipeline.unlearning.statistics import Firing
+
+
+class Choice(NamedTuple):
+    """The edit that did best on dev, and every candidate's settings and damage."""
+
+    edit: Edit
+    sweep: list[dict]
+
+
+class Case(NamedTuple):
+    """What a method is given."""
+
+    level: str
+    target: tuple[str, ...]
+    layer: int
+    tree: FeatureTree
+    cuts: list[list[np.ndarray]]  # groups of latents per cut, the coarsest cut first
+    firing: Firing  # train texts
+    train: Bench  # train probes and texts
+    dev: Bench  # dev probes and texts
+    before: Outcome  # the unedited model on dev
+    settings: UnlearningSettings
+    seed: int
+
+    def judge(self, edit: Edit) -> Damage:
+        """Damage on the dev split."""
+        return damage(self.dev, self.target, self.before, self.dev.measure(edit))
+
+
+def sweep(case: Case, candidates: Iterable[Edit]) -> Choice:
+    """Judge every candidate on dev and keep the one with the lowest objective; the first wins a tie."""
+    best: tuple[float, Edit] | None = None
+    rows = []
+    for edit in candidates:
+        result = case.judge(edit)
+        rows.append(edit.settings | {"latents": len(edit.latents)} | result._asdict() | {"objective": result.objective})
+        if best is None or result.objective < best[0]:
+            best = result.objective, edit
+    if best is None:
+        raise ValueError(f"no candidate for {case.level} {case.target}")
+    return Choice(best[1], rows)
+
+
+def draw(items: Sequence[dict], target: tuple[str, ...], most: int, seed: int) -> list[dict]:
+    """At most ``most`` items of each relation to the target (all of the target's own), in their order."""
+    rng = random.Random(seed)
+    of_item = relations(items, target)
+    kept: set[int] = set()
+    for name in ("forget", "sibling", "other", "general"):
+        numbers = [i for i, of in enumerate(of_item) if of == name]
+        kept.update(numbers if name == "forget" or len(numbers) <= most else rng.sample(numbers, most))
+    return [items[i] for i in sorted(kept)]

@@ -1,0 +1,29 @@
+"""Whole groups of one cut: the dendrogram is cut at a level, its groups are ranked, the first few are clamped entirely.
+
+A group's score is the sum over its latents of the forget rate minus the retain rate, so that a group is taken for
+what it does as a whole and not for one of its members.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.edit import Edit, clamped
+
+
+def choose(case: Case) -> Choice:
+    """Sweep the cut, the number of groups and the multiplier."""
+    return sweep(case, _candidates(case))
+
+
+def _candidates(case: Case) -> Iterator[Edit]:
+    gain_s = case.firing.rates(case.target, "forget") - case.firing.retain_rates(case.target)
+    scale_s = case.firing.scale(case.target)
+    for cut, groups in enumerate(case.cuts, start=1):
+        order = np.argsort([-gain_s[group].sum() for group in groups], kind="stable")
+        for n in case.settings.groups:
+            chosen = [groups[g].tolist() for g in order[:n]]
+            for multiplier in case.settings.multipliers:
+                settings = {"cut": cut, "n_groups": n}
+                yield clamped("level_cut", case.level, case.target, case.layer, chosen, scale_s, multiplier, settings)

@@ -1,0 +1,36 @@
+"""Control: groups of the same sizes as ``subtree`` would take, filled with random latents of similar firing rate.
+
+What it forgets, and what it breaks, any edit of that size would.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.unlearning import subtree
+from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.edit import Edit, clamped
+
+
+def choose(case: Case) -> Choice:
+    """Sweep the multiplier over one random draw that matches the groups of ``subtree``'s choice."""
+    return sweep(case, _candidates(case))
+
+
+def _candidates(case: Case) -> Iterator[Edit]:
+    rng = np.random.default_rng(case.seed)
+    groups = subtree.choose(case).edit.groups
+    overall_s = case.firing.fires_xs.sum(0)
+    available = np.setdiff1d(np.flatnonzero(overall_s), [latent for group in groups for latent in group])
+    by_rate = available[np.argsort(overall_s[available], kind="stable")]
+    drawn = [[_like(latent, by_rate, overall_s, rng) for latent in group] for group in groups]
+    scale_s = case.firing.scale(case.target)
+    for multiplier in case.settings.multipliers:
+        yield clamped("random_groups", case.level, case.target, case.layer, drawn, scale_s, multiplier, {})
+
+
+def _like(latent: int, by_rate: np.ndarray, overall_s: np.ndarray, rng: np.random.Generator, near: int = 20) -> int:
+    """A random one of the ``near`` available latents whose firing rate is closest."""
+    at = int(np.searchsorted(overall_s[by_rate], overall_s[latent]))
+    start = max(0, min(at - near // 2, len(by_rate) - near))
+    return int(rng.choice(by_rate[start : start + near]))

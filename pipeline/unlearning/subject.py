@@ -1,0 +1,117 @@
+"""The model under study with everything that asks it: opened once, shared by all targets and methods."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pipeline.errors import PipelineError
+from pipeline.files import read_json, read_jsonl
+from pipeline.hierarchy.tree import FeatureTree, load_tree
+from pipeline.language_model.loading import load_model, load_tokenizer
+from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.folder import load_dictionary
+from pipeline.settings.activations import ActivationsSettings
+from pipeline.settings.unlearning import UnlearningSettings
+from pipeline.unlearning.bench import Bench
+from pipeline.unlearning.case import Case, draw
+from pipeline.unlearning.edit import no_edit
+from pipeline.unlearning.statistics import Firing, count_firing
+
+
+class Subject(NamedTuple):
+    """Model, dictionary and corpus; ``layer`` is the one whose residual stream (``resid_post``) is edited."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    dictionary: Dictionary
+    layer: int
+    context_length: int
+    probes: list[dict]
+    texts: list[dict]
+    targets: dict[str, tuple[str, ...]]  # level -> path
+
+    def bench(self, probes: Sequence[dict], texts: Sequence[dict]) -> Bench:
+        """A bench of these probes and texts."""
+        return Bench(self.model, self.tokenizer, self.dictionary, self.layer, probes, texts, self.context_length)
+
+    def split(self, *names: str) -> tuple[list[dict], list[dict]]:
+        """The probes and the texts of some splits."""
+        return (
+            [probe for probe in self.probes if probe["split"] in names],
+            [text for text in self.texts if text["split"] in names],
+        )
+
+
+def open_subject(
+    model_dir: Path, sae_dir: Path, corpus_dir: Path, settings: ActivationsSettings, device: str
+) -> Subject:
+    """Open what the earlier stages wrote. Only ``resid_post`` can be edited."""
+    if settings.site != "resid_post":
+        raise PipelineError(f"`activations.site` is {settings.site}; unlearning edits resid_post, so set it to that")
+    corpus = read_json(corpus_dir / "corpus.json")
+    return Subject(
+        load_model(model_dir, device=device),
+        load_tokenizer(model_dir),
+        load_dictionary(sae_dir).to(device),
+        settings.layer,
+        settings.context_length,
+        list(read_jsonl(corpus_dir / "probes.jsonl")),
+        list(read_jsonl(corpus_dir / "texts.jsonl")),
+        {level: tuple(path) for level, path in corpus["targets"].items()},
+    )
+
+
+def count_training_texts(subject: Subject) -> Firing:
+    """Firing statistics on the labelled training texts, which every target's methods read."""
+    return count_firing(subject.bench([], subject.split("train")[1]))
+
+
+class Forest(NamedTuple):
+    """The trees of both scales with their cuts."""
+
+    trees: dict[str, FeatureTree]
+    cuts: dict[str, list[list[np.ndarray]]]
+
+
+def open_forest(folder: Path) -> Forest:
+    """The token-scale and the document-scale tree."""
+    trees = {scale: load_tree(folder / scale) for scale in ("token", "document")}
+    cuts = {}
+    for scale, tree in trees.items():
+        groups = json.loads((folder / scale / "groups.json").read_text(encoding="utf-8"))
+        cuts[scale] = [tree.cut(cut["correlation"]) for cut in groups["cuts"]]
+    return Forest(trees, cuts)
+
+
+def open_case(
+    subject: Subject, forest: Forest, firing: Firing, level: str, settings: UnlearningSettings, seed: int
+) -> Case:
+    """Everything about forgetting the target of one level, with samples of the train and dev splits."""
+    target = subject.targets[level]
+    scale = settings.tree_scale.get(level, "document")
+
+    def sample(split: str) -> Bench:
+        probes, texts = subject.split(split)
+        return subject.bench(
+            draw(probes, target, settings.dev_probes, seed), draw(texts, target, settings.dev_texts, seed)
+        )
+
+    train, dev = sample("train"), sample("dev")
+    before = dev.measure(no_edit(level, target, subject.layer))
+    return Case(
+        level,
+        target,
+        subject.layer,
+        forest.trees[scale],
+        forest.cuts[scale],
+        firing,
+        train,
+        dev,
+        before,
+        settings,
+        seed,
+    )
