@@ -8,6 +8,7 @@ from pipeline.files import building
 from pipeline.language_model.loading import pick_device
 from pipeline.runtime import prepare_process
 from pipeline.sae.build import build_dictionary
+from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.sae import SAESettings
 from pipeline.settings.strict import read_section
@@ -17,11 +18,12 @@ from stages import PARAMS, run
 def main() -> str:
     shared = read_section(PARAMS, RunSettings, "run")
     settings = read_section(PARAMS, SAESettings, "sae")
+    memory_mib = read_section(PARAMS, ActivationsSettings, "activations").memory_mib
     prepare_process(shared.threads)
     store = ActivationStore.open(Path("data/activations.zarr"))
     shaped_by = [dataclasses.asdict(settings), shared.seed, dict(store.attributes)]
     with building(Path("data/sae"), shaped_by) as folder:
-        final = build_dictionary(store, settings, shared.seed, pick_device(shared.device), folder)
+        final = build_dictionary(store, settings, shared.seed, pick_device(shared.device), memory_mib, folder)
     return (
         f"{settings.architecture}, {settings.d_sae:,} latents: explained variance "
         f"{final['explained_variance']:.3f}, L0 {final['l0']:.1f}, dead {final['dead_share']:.1%}"

@@ -22,12 +22,12 @@ _BLOCK_ROWS = 4096
 
 
 def build_dictionary(
-    store: ActivationStore, settings: SAESettings, seed: int, device: str, folder: Path
+    store: ActivationStore, settings: SAESettings, seed: int, device: str, memory_mib: int, folder: Path
 ) -> dict[str, Any]:
     """Train (or continue) in ``folder``, write the dictionary and ``training.json`` there; returns its figures."""
     mean_d = torch.as_tensor(store.mean_d)
     trainer = Trainer(settings, mean_d, store.mean_norm, seed, device)
-    loader = ActivationLoader(store, settings.batch_size, seed, settings.memory_mib)
+    loader = ActivationLoader(store, settings.batch_size, seed, memory_mib, device=device)
     rows = train(trainer, loader, folder)
     dictionary = trainer.dictionary()
     final = measure(dictionary, _sample(store), mean_d)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 
+from pipeline.sae.adam import Adam
 from pipeline.sae.architectures import architecture_of
 from pipeline.sae.backward import close_b_dec, code_gradient, reconstruct, revive, weight_gradients
 from pipeline.sae.dictionary import Dictionary
@@ -40,7 +41,7 @@ class Trainer:
         self.scale = 1.0 / mean_norm
         self.architecture = architecture_of(settings)
         self.weights = Weights(mean_d * self.scale, settings.d_sae, seed).to(device)
-        self.optimiser = torch.optim.Adam(self.weights.parameters(), lr=settings.learning_rate, fused=True)
+        self.optimiser = Adam(self.weights)
         self.idle_s = torch.zeros(settings.d_sae, dtype=torch.int64, device=device)  # rows since it fired
         self.step_number = 0
 
@@ -85,9 +86,7 @@ class Trainer:
     def _update(self) -> None:
         self.weights.project_decoder_gradient()
         torch.nn.utils.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.settings, self.step_number)
-        self.optimiser.step()
+        self.optimiser.step(learning_rate(self.settings, self.step_number))
         self.weights.normalise_decoder()
         self.step_number += 1
 
@@ -105,24 +104,17 @@ class Trainer:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights, Adam's moments and the counters, by name."""
-        kept = {"idle": self.idle_s}
-        for name, weight in self.weights.named_parameters():
-            kept[f"weights.{name}"] = weight
-            for key, moment in self.optimiser.state.get(weight, {}).items():
-                kept[f"adam.{name}.{key}"] = moment
-        return kept
+        weights = {f"weights.{name}": weight for name, weight in self.weights.named_parameters()}
+        moments = {f"adam.{name}": moment for name, moment in self.optimiser.moments.items()}
+        return weights | moments | {"idle": self.idle_s}
 
     def restore(self, tensors: dict[str, torch.Tensor], step: int, state: dict[str, float]) -> None:
         """Continue from what ``tensors``, ``step_number`` and ``architecture.state`` once were."""
         self.idle_s.copy_(tensors["idle"])
         for name, weight in self.weights.named_parameters():
             weight.copy_(tensors[f"weights.{name}"])
-            moments = {
-                key.rsplit(".", 1)[1]: moment.clone()
-                for key, moment in tensors.items()
-                if key.startswith(f"adam.{name}.")
-            }
-            if moments:
-                self.optimiser.state[weight] = moments
+        for name, tensor in tensors.items():
+            if name.startswith("adam."):
+                self.optimiser.moments[name.removeprefix("adam.")] = tensor.to(self.idle_s.device)
         self.step_number = step
         self.architecture.state = dict(state)

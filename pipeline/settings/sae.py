@@ -23,7 +23,6 @@ class SAESettings:
     dead_after_tokens: int = 100_000
     clip_norm: float = 1.0
     checkpoint_every: int = 200
-    memory_mib: int = 1024
 
     def __post_init__(self) -> None:
         require(self.d_sae >= 1, f"d_sae is {self.d_sae}; a dictionary needs at least 1 latent")
@@ -44,4 +43,3 @@ class SAESettings:
         )
         require(self.clip_norm > 0, f"clip_norm is {self.clip_norm}; it must be above 0")
         require(self.checkpoint_every >= 1, f"checkpoint_every is {self.checkpoint_every}; it must be at least 1")
-        require(self.memory_mib >= 1, f"memory_mib is {self.memory_mib}; it must be at least 1")

@@ -1,0 +1,179 @@
+"""Training: it finds a known dictionary, survives SIGKILL bit for bit, and stops with a sentence when it diverges."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.errors import PipelineError
+from pipeline.sae.adam import Adam
+from pipeline.sae.checkpoint import NAME, read_checkpoint
+from pipeline.sae.quality import measure
+from pipeline.sae.trainer import Trainer, learning_rate
+from pipeline.sae.training import train
+from pipeline.settings.sae import SAESettings
+from pipeline.settings.strict import parse
+
+D_MODEL, FEATURES = 24, 32
+
+
+def world(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows that are sums of about 3 of 32 directions, around a mean far from zero; and the directions."""
+    directions = torch.nn.functional.normalize(
+        torch.randn(FEATURES, D_MODEL, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    generator = torch.Generator().manual_seed(seed)
+    present = torch.rand(rows, FEATURES, generator=generator) < 0.1
+    strength = 1 + torch.rand(rows, FEATURES, generator=generator)
+    return (present * strength) @ directions * 5 + 2, directions
+
+
+class Batches:
+    """An endless source of batches whose position is the number of batches given out."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.position = {"batch": 0}
+        self.batch_size = batch_size
+
+    def __next__(self) -> torch.Tensor:
+        batch = self.position["batch"]
+        self.position = {"batch": batch + 1}
+        return world(self.batch_size, seed=1 + batch)[0]
+
+
+def new_trainer(**settings) -> Trainer:
+    section = SAESettings(**{"d_sae": 48, "k": 3, "steps": 60, "batch_size": 128, "warm_up_steps": 5} | settings)
+    sample = world(2000, seed=10**6)[0]
+    return Trainer(section, sample.mean(0), float(sample.norm(dim=1).mean()), seed=0, device="cpu")
+
+
+def test_batch_topk_finds_the_directions_of_a_known_world(tmp_path):
+    trainer = new_trainer(steps=400, learning_rate=3e-3, dead_after_tokens=5000)
+    rows = train(trainer, Batches(128), tmp_path)
+    acts, directions = world(4000, seed=10**7)
+    dictionary = trainer.dictionary()
+    final = measure(dictionary, [acts], acts.mean(0))
+    found = (dictionary.W_dec @ directions.T).max(0).values
+    assert final["explained_variance"] > 0.9
+    assert final["l0"] == pytest.approx(3, abs=0.5)
+    assert (found > 0.9).float().mean() > 0.9
+    assert rows[-1]["step"] == 400
+    assert rows[0]["explained_variance"] < rows[-1]["explained_variance"] > 0.9
+    assert all(row["l0"] == pytest.approx(3, abs=0.01) for row in rows)
+
+
+def test_relu_with_more_l1_fires_less(tmp_path):
+    l0 = []
+    for l1 in (0.01, 0.3):
+        trainer = new_trainer(architecture="relu", l1=l1, steps=150, learning_rate=3e-3)
+        train(trainer, Batches(128), tmp_path / str(l1))
+        acts = world(1000, seed=10**7)[0]
+        l0.append(measure(trainer.dictionary(), [acts], acts.mean(0))["l0"])
+    assert l0[1] < 0.7 * l0[0]
+
+
+def test_the_folded_dictionary_reconstructs_what_training_reconstructed(tmp_path):
+    trainer = new_trainer(architecture="relu", l1=0.01)
+    train(trainer, Batches(128), tmp_path)
+    acts = world(50, seed=3)[0]
+    weights = trainer.weights
+    centred = acts * trainer.scale - weights.b_dec
+    codes = (centred @ weights.W_enc.T + weights.b_enc).relu()
+    expected = (codes @ weights.W_dec + weights.b_dec) / trainer.scale
+    torch.testing.assert_close(trainer.dictionary()(acts), expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(weights.W_dec.norm(dim=1), torch.ones(48))
+
+
+KILLED_RUN = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+import torch
+torch.set_num_threads(1)
+from test_sae_training import Batches, new_trainer
+from pipeline.sae.training import train
+
+class Deadly(Batches):
+    def __next__(self):
+        if self.position["batch"] == 37:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__next__()
+
+train(new_trainer(checkpoint_every=10, dead_after_tokens=200), Deadly(128), Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_training_continues_bit_for_bit(tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir(), whole.mkdir()
+    process = subprocess.run([sys.executable, "-c", KILLED_RUN, str(killed)], check=False, cwd=Path.cwd())
+    assert process.returncode == -9
+    assert read_checkpoint(killed).state["step"] == 30
+    settings = {"checkpoint_every": 10, "dead_after_tokens": 200}
+    resumed, straight = new_trainer(**settings), new_trainer(**settings)
+    curves = train(resumed, Batches(128), killed), train(straight, Batches(128), whole)
+    torch.set_num_threads(threads)
+    assert curves[0] == curves[1]
+    assert any(row["dead_share"] > 0 for row in curves[0])  # else the counters would not be tested
+    ours, theirs = resumed.tensors(), straight.tensors()
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+@pytest.mark.parametrize("poison", [float("nan"), 1e9], ids=["not a number", "exploding"])
+def test_divergence_stops_with_a_sentence_and_keeps_the_last_good_checkpoint(poison, tmp_path):
+    class Poisoned(Batches):
+        def __next__(self) -> torch.Tensor:
+            batch = super().__next__()
+            return batch.clone().fill_(poison) if self.position["batch"] == 25 else batch
+
+    trainer = new_trainer(checkpoint_every=20)
+    with pytest.raises(PipelineError, match=r"diverged at step 24 .*lower `sae\.learning_rate` \(0\.001\)"):
+        train(trainer, Poisoned(128), tmp_path)
+    kept = read_checkpoint(tmp_path)
+    assert kept.state["step"] == 20
+    assert all(bool(tensor.isfinite().all()) for tensor in kept.tensors.values())
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_learning_rate_warms_up_and_decays_to_nothing():
+    settings = SAESettings(learning_rate=1.0, steps=10, warm_up_steps=4, decay_share=0.4)
+    rates = [learning_rate(settings, step) for step in range(10)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("section", "reason"),
+    [
+        ({"k": 2000}, r"k is 2000; it must lie between 1 and d_sae \(1024\)"),
+        ({"k": 0}, "k is 0"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
+        ({"warm_up_steps": 800}, r"between 0 and steps \(700\)"),
+        ({"architecture": "batchtopk"}, "it must be one of batch_topk"),
+        ({"lr": 1e-3}, "unknown key `sae.lr`"),
+    ],
+)
+def test_impossible_settings_are_refused(section, reason):
+    with pytest.raises(PipelineError, match=reason):
+        parse(SAESettings, section, "sae")
+
+
+def test_adam_is_torch_s_adam():
+    torch.manual_seed(0)
+    ours, theirs = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
+    theirs.load_state_dict(ours.state_dict())
+    for parameter in ours.parameters():
+        parameter.requires_grad_(False)
+    adam, reference = Adam(ours), torch.optim.Adam(theirs.parameters(), fused=True)
+    for rate in (0.1, 0.05, 0.2):
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        reference.param_groups[0]["lr"] = rate
+        adam.step(rate)
+        reference.step()
+    assert torch.equal(ours.weight, theirs.weight) and torch.equal(ours.bias, theirs.bias)
