@@ -30,7 +30,10 @@ def check_file(path: Path) -> None:
 def read_file(path: Path) -> Iterator[Row]:
     """The rows of a local file, in order; its ending says how to read it."""
     check_file(path)
-    return _READERS[path.suffix](path)
+    try:
+        yield from _READERS[path.suffix](path)
+    except UnicodeDecodeError:
+        raise PipelineError(f"corpus file {path} is not UTF-8 text; convert it") from None
 
 
 def read_source(source: Source, folder: str) -> Iterator[Row]:

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, is_offline_mode, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
-    LocalEntryNotFoundError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -75,21 +74,22 @@ def check_model_folder(folder: Path) -> None:
 
 
 def _check_hub(sources: list[Source], model: _Repo | None) -> None:
-    # Importing `datasets` takes seconds, which a run without the hub need not spend.
-    from pipeline.corpora.hub import cached, described, offline
-
-    if not offline():
+    if not is_offline_mode():
         repos = [model] if model else []
         repos += dict.fromkeys(_Repo("dataset", source.dataset, source.revision) for source in sources)
         _reach(repos)
         return
-    missing = [str(model)] if model and not _model_cached(model) else []
+    # Importing `datasets` takes seconds, which only this question needs.
+    from pipeline.corpora.hub import cached, described
+
+    no_model = model if model and not _model_cached(model) else None
+    missing = [str(no_model)] if no_model else []
     missing += dict.fromkeys(described(source) for source in sources if not cached(source))
     if missing:
         raise PipelineError(
             f"HF_HUB_OFFLINE=1 is set and the local cache {constants.HF_HOME} lacks {', '.join(missing)}: unset it "
             "where there is a network, or fill the cache there (`hf download` for the model, `datasets.load_dataset` "
-            f"for the data sets) and copy it here{_gate(model)}"
+            f"for the data sets) and copy it here{_gate(no_model)}"
         )
 
 
@@ -104,31 +104,35 @@ def _model_cached(model: _Repo) -> bool:
 
 
 def _reach(repos: list[_Repo]) -> None:
-    """Fetch one small file of each repository: the only question that also asks for access to a gated one."""
+    """Ask for the head of one small file of each: the only question whose answer also tells about a gate.
+
+    What is left after the hub's own answers are network faults, of whichever HTTP library huggingface_hub uses.
+    """
     for repo in repos:
         page = f"{HUB}/{'datasets/' if repo.kind == 'dataset' else ''}{repo.id}"
         try:
-            _small_file(repo)
+            _ask(repo)
         except GatedRepoError:
             raise PipelineError(
                 f"{repo} is gated: accept its conditions at {page}, then set HF_TOKEN to a token of that account"
             ) from None
         except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
             raise PipelineError(f"{repo} is not on the hub, or is private; see {page}") from None
-        except LocalEntryNotFoundError:
-            model = next((repo for repo in repos if repo.kind == "model"), None)
-            raise PipelineError(
-                f"cannot reach {HUB}, from which this run reads {', '.join(map(str, repos))}: connect this machine, or "
-                f"copy a filled Hugging Face cache here and set HF_HUB_OFFLINE=1{_gate(model)}"
-            ) from None
         except RemoteEntryNotFoundError:
             if repo.kind == "model":
                 raise PipelineError(f"{repo} has no config.json, so it is not a model of transformers") from None
+        except Exception as error:
+            model = next((repo for repo in repos if repo.kind == "model"), None)
+            raise PipelineError(
+                f"cannot reach {HUB} ({type(error).__name__}), from which this run reads "
+                f"{', '.join(map(str, repos))}: connect this machine, or copy a filled Hugging Face cache here and set "
+                f"HF_HUB_OFFLINE=1{_gate(model)}"
+            ) from None
 
 
-def _small_file(repo: _Repo) -> None:
+def _ask(repo: _Repo) -> None:
     name = "config.json" if repo.kind == "model" else "README.md"
-    hf_hub_download(repo.id, name, repo_type=repo.kind, revision=repo.revision)
+    get_hf_file_metadata(hf_hub_url(repo.id, name, repo_type=repo.kind, revision=repo.revision), timeout=10)
 
 
 def _gate(model: _Repo | None) -> str:
