@@ -23,6 +23,7 @@ class Adam:
         for name in names:
             if f"{name}.step" not in self.moments:
                 self._begin(name)
+            self.moments[f"{name}.step"] += 1
         torch._fused_adam_(
             [self.weights[name] for name in names],
             [self.weights[name].grad for name in names],
