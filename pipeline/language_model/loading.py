@@ -4,8 +4,9 @@ A model is a Hugging Face folder, or a folder with ``reference.json`` that names
 ``{"id": hub id or folder, "revision": str or null, "dtype": "bfloat16"}``.
 """
 
+import contextlib
 import copy
-import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +20,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from pipeline.errors import PipelineError
-from pipeline.files import read_json
+from pipeline.files import hash_files, read_json
 
 
 class ModelSource(NamedTuple):
@@ -56,12 +58,18 @@ def load_model(
     kind = AutoModelForCausalLM
     if n_layers is not None:
         config, kind = _first_layers(config, n_layers, source.id), AutoModel
+    dtype = dtype or source.dtype or "auto"
     try:
-        model = kind.from_pretrained(
-            source.id, revision=source.revision, config=config, dtype=dtype or source.dtype or "auto"
-        )
+        with _without_load_report():
+            model, info = kind.from_pretrained(
+                source.id, revision=source.revision, config=config, dtype=dtype, output_loading_info=True
+            )
     except (OSError, ValueError) as error:
         raise _unavailable(source, error) from None
+    if info["missing_keys"]:
+        raise PipelineError(
+            f"{source.id} lacks weights such as {sorted(info['missing_keys'])[0]}; save the model again"
+        )
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -99,17 +107,10 @@ def model_identity(model_dir: Path) -> dict[str, str | None]:
     folder = Path(source.id)
     if folder.is_dir():
         name = _load_config(source).name_or_path if source.id != str(model_dir) else model_dir.name
-        return {"id": name, "revision": source.revision, "weights_sha256": _hash_weights(folder)}
+        weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
+        return {"id": name, "revision": source.revision, "weights_sha256": hash_files(weights)}
     commit = getattr(_load_config(source), "_commit_hash", None)
     return {"id": source.id, "revision": commit or source.revision, "weights_sha256": None}
-
-
-def _hash_weights(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _load_config(source: ModelSource) -> PreTrainedConfig:
@@ -131,6 +132,17 @@ def _first_layers(config: PreTrainedConfig, n_layers: int, name: str) -> PreTrai
             setattr(text, key, value[:n_layers])
     text.num_hidden_layers = n_layers
     return config
+
+
+@contextlib.contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Weights of layers that are left out on purpose are no news; missing ones are an error of their own."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 def _unavailable(source: ModelSource, error: Exception, part: str = "model") -> PipelineError:

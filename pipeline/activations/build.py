@@ -1,0 +1,149 @@
+"""Build a complete activation store from a model folder and a text file: what the stage ``cache_activations`` does."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from pipeline.activations.caching import cache, check_space
+from pipeline.activations.store import BITS
+from pipeline.activations.tokens import TokenPlan, plan_tokens
+from pipeline.activations.writer import WindowWriter, create_store
+from pipeline.errors import PipelineError
+from pipeline.files import building, read_jsonl
+from pipeline.language_model.hooks import hook_name
+from pipeline.language_model.loading import load_model, load_tokenizer, model_identity
+from pipeline.settings.activations import ActivationsSettings
+
+
+def build_store(
+    final: Path,
+    text_file: Path,
+    model_dir: Path,
+    settings: ActivationsSettings,
+    *,
+    source: Any,
+    seed: int,
+    device: str,
+) -> int:
+    """Cache the activations of every text in ``text_file`` (JSON lines with ``text``); returns the number of rows.
+
+    ``source`` is the text's provenance, kept in the attributes. A killed call leaves ``partial/`` beside ``final``,
+    from which the next call with the same text, model and settings goes on.
+    """
+    points = hook_points(settings)
+    tokenizer = load_tokenizer(model_dir)
+    provenance = _provenance(text_file, model_dir, tokenizer, settings, seed) | {"source": source}
+    model = load_model(model_dir, n_layers=1 + max(layer for layer, _ in points.values()), device=device)
+    try:
+        with building(final, provenance | {"device": device}) as folder:
+            plan = _plan(text_file, tokenizer, folder / "tokens", settings)
+            d_model = model.config.get_text_config().hidden_size
+            stores = _stores(folder, points, plan, d_model, settings, provenance)
+            check_space(folder, plan.n_rows, len(points) * row_bytes(d_model, settings.dtype), _done(stores))
+            cache(model, plan, points, stores, settings.window_rows, settings.batch_tokens, seed)
+            shutil.rmtree(folder / "tokens")
+    except OSError as error:
+        raise PipelineError(
+            f"{final} can't be written: {error.strerror or error}; make its folder writable, or make room, and run "
+            "`dvc repro cache_activations`"
+        ) from None
+    return plan.n_rows
+
+
+def hook_points(settings: ActivationsSettings) -> dict[str, tuple[int, str]]:
+    """The hook points by name; the first is the store's own, the others become stores under ``also/``."""
+    points = {hook_name(settings.layer, settings.site): (settings.layer, settings.site)}
+    for name in settings.also:
+        _, layer, site = name.split(".")
+        points[name] = (int(layer), site.removeprefix("hook_"))
+    return points
+
+
+def row_bytes(d_model: int, dtype: str) -> int:
+    """Bytes on disk of one uncompressed row: the activations, four int32 of its token, and its norm.
+
+    >>> row_bytes(2304, "bfloat16")
+    4628
+    """
+    return d_model * np.dtype(BITS[dtype]).itemsize + 4 * 4 + 4
+
+
+def _plan(
+    text_file: Path, tokenizer: PreTrainedTokenizerBase, folder: Path, settings: ActivationsSettings
+) -> TokenPlan:
+    return plan_tokens(
+        _texts(text_file),
+        tokenizer,
+        folder,
+        packing=settings.packing,
+        context_length=settings.context_length,
+        keep_special=settings.keep_special,
+        max_rows=settings.max_tokens,
+    )
+
+
+def _texts(text_file: Path) -> Iterator[str]:
+    return (row["text"] for row in read_jsonl(text_file))
+
+
+def _stores(
+    folder: Path,
+    points: Mapping[str, tuple[int, str]],
+    plan: TokenPlan,
+    d_model: int,
+    settings: ActivationsSettings,
+    provenance: Mapping[str, Any],
+) -> dict[str, WindowWriter]:
+    """One writer per hook point, over new arrays or those of a killed call."""
+    stores = {}
+    for number, (name, (layer, site)) in enumerate(points.items()):
+        path = folder / "also" / name if number else folder
+        create_store(
+            path,
+            plan.n_rows,
+            d_model,
+            dtype=settings.dtype,
+            window_rows=settings.window_rows,
+            chunk_mib=settings.chunk_mib,
+            compression=settings.compression,
+            attributes={**provenance, "hook_point": name, "layer": layer, "site": site},
+        )
+        stores[name] = WindowWriter(path, settings.mantissa_bits)
+    return stores
+
+
+def _done(stores: Mapping[str, WindowWriter]) -> float:
+    return float(np.mean([store.finished().mean() for store in stores.values()]))
+
+
+def _provenance(
+    text_file: Path,
+    model_dir: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: ActivationsSettings,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that shapes the bytes of a store."""
+    if not text_file.exists():
+        raise PipelineError(f"{text_file} is missing; run `dvc repro prepare`")
+    with text_file.open("rb") as file:
+        text_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    chosen = dataclasses.asdict(settings)
+    chosen.pop("memory_mib")  # the loader's
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab().items()))
+    return {
+        "model": model_identity(model_dir),
+        "tokenizer_sha256": hashlib.sha256(rules.encode()).hexdigest(),
+        "text_sha256": text_hash,
+        "settings": chosen,
+        "seed": seed,
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "zarr", "numpy")},
+    }

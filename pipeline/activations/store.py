@@ -1,0 +1,116 @@
+"""The activation store, read. Its arrays and attributes are specified in data/README.md.
+
+A store is a Zarr v3 group. Its array ``manifest`` has one line per window: the number of rows (0: the window was never
+finished) and a crc32c of every chunk. Rows are checked against it whenever they are read here.
+"""
+
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+import torch
+import zarr
+from zarr.core.buffer.cpu import buffer_prototype
+
+from pipeline.activations.windows import Window, split_windows
+from pipeline.errors import PipelineError
+
+SCHEMA = 1
+TOKEN_ARRAYS = ("token_id", "doc_id", "seq_id", "pos")
+ROW_ARRAYS = (*TOKEN_ARRAYS, "norm")
+BITS = {"bfloat16": np.uint16, "float16": np.float16, "float32": np.float32}  # zarr has no bfloat16
+
+
+class ActivationStore:
+    """``data/activations.zarr`` or a store at a URL, open for reading. n rows, d wide; rows permuted in windows."""
+
+    def __init__(self, group: zarr.Group, path: str) -> None:
+        self.path = path
+        self.attributes = dict(group.attrs)
+        self.array: zarr.Array = group["activations"]
+        self.n_tokens, self.d_model = self.array.shape
+        self.dtype: str = self.attributes["dtype"]
+        self.chunk_rows: int = self.attributes["chunk_rows"]
+        self.mean_d: np.ndarray = group["mean"][:]  # float64
+        self.var_d: np.ndarray = group["variance"][:]  # float64, over all rows (divided by n)
+        self.mean_norm: float = self.attributes["mean_norm"]
+        self.windows = split_windows(self.n_tokens, self.attributes["window_rows"])
+        self._group = group
+        self._manifest = group["manifest"][:]
+
+    @classmethod
+    def open(cls, path: Path | str) -> "ActivationStore":
+        try:
+            group = zarr.open_group(str(path), mode="r")
+        except FileNotFoundError:
+            raise PipelineError(f"{path} is missing; run `dvc repro cache_activations`") from None
+        if group.attrs.get("schema") != SCHEMA:
+            raise PipelineError(f"{path} is unfinished or of another format; run `dvc repro -f cache_activations`")
+        return cls(group, str(path))
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        """The rows in the order on disk, float32 [stop - start, d]."""
+        return self.to_float(self.raw_rows(start, stop))
+
+    def raw_rows(self, start: int, stop: int) -> torch.Tensor:
+        """The rows in the order on disk, as stored (``raw_dtype``); whole chunks are read and checked."""
+        first = start // self.chunk_rows * self.chunk_rows
+        last = min(-(-stop // self.chunk_rows) * self.chunk_rows, self.n_tokens)
+        raw_nd = torch.empty(last - first, self.d_model, dtype=self.raw_dtype)
+        for chunk in range(first, last, self.chunk_rows):
+            end = min(chunk + self.chunk_rows, last)
+            self.read_chunk(chunk // self.chunk_rows, raw_nd[chunk - first : end - first])
+        return raw_nd[start - first : stop - first]
+
+    def tokens(self, window: Window) -> dict[str, np.ndarray]:
+        """``token_id``, ``doc_id``, ``seq_id`` and ``pos`` (int32) and ``norm`` (float32) of a window's rows."""
+        arrays = {}
+        for number, name in enumerate(ROW_ARRAYS):
+            try:
+                arrays[name] = self._group[name][window.rows]
+            except ValueError as error:  # a truncated file
+                raise self._damaged(name, window.number, window.number, str(error)) from None
+            self._check(arrays[name], window.number, 1 + number, name, window.number)
+        return arrays
+
+    @property
+    def raw_dtype(self) -> torch.dtype:
+        """The dtype of ``read_chunk``'s buffer: the bits of bfloat16 as int16, else the stored dtype."""
+        return torch.int16 if self.dtype == "bfloat16" else getattr(torch, self.dtype)
+
+    def read_chunk(self, chunk: int, out_nd: torch.Tensor) -> None:
+        """Read the rows of one chunk into ``out_nd`` (``raw_dtype``) and check them against the manifest."""
+        start = chunk * self.chunk_rows
+        window, first = divmod(start, self.attributes["window_rows"])
+        out = buffer_prototype.nd_buffer(out_nd.numpy().view(self.array.dtype))
+        try:
+            self.array.get_basic_selection(slice(start, start + len(out_nd)), out=out)
+        except (ValueError, OSError, RuntimeError) as error:  # a truncated file, or one that can't be decompressed
+            raise self._damaged("activations", f"{chunk}/0", window, str(error)) from None
+        column = 1 + len(ROW_ARRAYS) + first // self.chunk_rows
+        self._check(out_nd.numpy(), window, column, "activations", f"{chunk}/0")
+
+    def to_float(self, raw_nd: torch.Tensor) -> torch.Tensor:
+        """Rows from ``read_chunk`` as float32."""
+        return (raw_nd.view(torch.bfloat16) if self.dtype == "bfloat16" else raw_nd).float()
+
+    def verify(self) -> None:
+        """Read everything once; a damaged chunk raises a PipelineError that names it."""
+        for window in self.windows:
+            self.tokens(window)
+            self.rows(window.rows.start, window.rows.stop)
+
+    def _check(self, values: np.ndarray, window: int, column: int, array: str, chunk: int | str) -> None:
+        if checksum(values) != self._manifest[window, column]:
+            raise self._damaged(array, chunk, window, "its checksum is not the one in the manifest")
+
+    def _damaged(self, array: str, chunk: int | str, window: int, reason: str) -> PipelineError:
+        return PipelineError(
+            f"{self.path}/{array}/c/{chunk} (window {window}) is damaged or lost: {reason}; "
+            "run `dvc repro -f cache_activations`"
+        )
+
+
+def checksum(values: np.ndarray) -> int:
+    """crc32c of an array's bytes."""
+    return google_crc32c.value(np.ascontiguousarray(values).reshape(-1).view(np.uint8))

@@ -1,0 +1,158 @@
+"""The activation store, written window by window; a window is finished when its manifest line is there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from numcodecs import BitRound
+from zarr.codecs import BloscCodec
+
+from pipeline.activations.store import BITS, ROW_ARRAYS, SCHEMA, TOKEN_ARRAYS, checksum
+from pipeline.activations.windows import Window, choose_chunk_rows, split_windows
+from pipeline.errors import PipelineError
+
+# Shuffled bytes of bfloat16 compress only if a block holds a long run of exponent bytes; the default block does not.
+ZSTD = BloscCodec(typesize=2, cname="zstd", clevel=1, shuffle="shuffle", blocksize=1 << 20)
+
+
+def create_store(
+    path: Path | str,
+    n_rows: int,
+    d_model: int,
+    *,
+    dtype: str,
+    window_rows: int,
+    chunk_mib: int,
+    compression: str,
+    attributes: Mapping[str, Any],
+) -> None:
+    """Make the empty arrays of a store of ``n_rows`` rows, or leave those of an earlier, killed call in place."""
+    bits = np.dtype(BITS[dtype])
+    chunk_rows = choose_chunk_rows(bits.itemsize * d_model, chunk_mib, window_rows)
+    n_windows = len(split_windows(n_rows, window_rows))
+    sizes = {"dtype": dtype, "window_rows": window_rows, "chunk_rows": chunk_rows}
+    group = zarr.open_group(str(path), mode="a", attributes={**attributes, **sizes})
+    codecs = [ZSTD] if compression == "zstd" else None
+    _create(group, "activations", (n_rows, d_model), (chunk_rows, d_model), bits, codecs)
+    for name in TOKEN_ARRAYS:
+        _create(group, name, (n_rows,), (window_rows,), np.int32)
+    _create(group, "norm", (n_rows,), (window_rows,), np.float32)
+    for name in ("window_mean", "window_m2"):
+        _create(group, name, (n_windows, d_model), (1, d_model), np.float64)
+    columns = 1 + len(ROW_ARRAYS) + window_rows // chunk_rows
+    _create(group, "manifest", (n_windows, columns), (1, columns), np.uint32)
+
+
+def _create(group: zarr.Group, name: str, shape: tuple, chunks: tuple, dtype: Any, codecs: list | None = None) -> None:
+    """An array without compression unless asked for; zarr must not compare each chunk with the fill value."""
+    if name not in group:
+        group.create_array(
+            name,
+            shape=shape,
+            chunks=chunks,
+            dtype=dtype,
+            fill_value=0,
+            compressors=codecs,
+            config={"write_empty_chunks": True},
+        )
+
+
+class WindowWriter:
+    """Writes the windows of one store, in any order, from any process; windows never share a chunk."""
+
+    def __init__(self, path: Path | str, mantissa_bits: int | None = None) -> None:
+        self._group = zarr.open_group(str(path), mode="r+")
+        self._bitround = None if mantissa_bits is None else BitRound(keepbits=mantissa_bits)
+        self.path = str(path)
+        self.dtype: str = self._group.attrs["dtype"]
+        self._chunk_rows: int = self._group.attrs["chunk_rows"]
+
+    def finished(self) -> np.ndarray:
+        """Which windows are complete, bool [windows]."""
+        return self._group["manifest"][:, 0] > 0
+
+    def write(self, window: Window, acts_nd: torch.Tensor, tokens: Mapping[str, np.ndarray]) -> None:
+        """Write a window: its chunks, its statistics, and last its line in the manifest.
+
+        ``acts_nd`` has the store's dtype and is already in the order on disk, as is ``tokens``.
+        """
+        if self._bitround is not None:
+            acts_nd = _round(acts_nd, self._bitround)
+        statistics = WindowStatistics.of(acts_nd)
+        if not np.isfinite(statistics.m2_d).all():
+            raise PipelineError(f"window {window.number} has activations beyond {self.dtype}; use bfloat16")
+        bits_nd = _bits(acts_nd)
+        chunks = [bits_nd[start : start + self._chunk_rows] for start in range(0, window.n_rows, self._chunk_rows)]
+        rows = {**tokens, "norm": statistics.norm_n}
+        self._group["activations"][window.rows] = bits_nd
+        for name in ROW_ARRAYS:
+            self._group[name][window.rows] = rows[name]
+        self._group["window_mean"][window.number] = statistics.mean_d
+        self._group["window_m2"][window.number] = statistics.m2_d
+        sums = [checksum(rows[name]) for name in ROW_ARRAYS] + [checksum(chunk) for chunk in chunks]
+        line = np.zeros(self._group["manifest"].shape[1], np.uint32)
+        line[: 1 + len(sums)] = [window.n_rows, *sums]
+        self._group["manifest"][window.number] = line
+
+    def finish(self, windows: list[Window]) -> None:
+        """Merge the statistics of all windows, in order, and declare the store complete."""
+        mean_d, m2_d = merge_statistics(
+            [window.n_rows for window in windows], self._group["window_mean"][:], self._group["window_m2"][:]
+        )
+        n_rows = sum(window.n_rows for window in windows)
+        norm = sum(float(self._group["norm"][window.rows].sum(dtype=np.float64)) for window in windows)
+        for name, values_d in (("mean", mean_d), ("variance", m2_d / n_rows)):
+            _create(self._group, name, mean_d.shape, mean_d.shape, np.float64)
+            self._group[name][:] = values_d
+        self._group.attrs.update({"mean_norm": norm / n_rows, "schema": SCHEMA})
+
+
+class WindowStatistics:
+    """Mean, sum of squared deviations, and row norms of a window, accumulated in float64."""
+
+    def __init__(self, mean_d: np.ndarray, m2_d: np.ndarray, norm_n: np.ndarray) -> None:
+        self.mean_d, self.m2_d, self.norm_n = mean_d, m2_d, norm_n
+
+    @classmethod
+    def of(cls, acts_nd: torch.Tensor) -> "WindowStatistics":
+        """Blocks of 128 rows stay in the processor's cache; squares of bfloat16 are exact in float32."""
+        sum_d = torch.zeros(acts_nd.shape[1], dtype=torch.float64)
+        square_d = torch.zeros_like(sum_d)
+        norm_n = torch.empty(len(acts_nd), dtype=torch.float64)
+        for start in range(0, len(acts_nd), 128):
+            block_nd = acts_nd[start : start + 128].double()
+            sum_d += block_nd.sum(0)
+            block_nd.square_()
+            square_d += block_nd.sum(0)
+            torch.sum(block_nd, 1, out=norm_n[start : start + 128])
+        m2_d = (square_d - sum_d.square() / len(acts_nd)).clamp_(min=0)
+        return cls((sum_d / len(acts_nd)).numpy(), m2_d.numpy(), norm_n.sqrt_().float().numpy())
+
+
+def merge_statistics(counts: list[int], mean_wd: np.ndarray, m2_wd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sum of squared deviations over all windows.
+
+    ``m2 = m2_a + m2_b + (mean_b - mean_a)^2 n_a n_b / (n_a + n_b)`` (Chan, Golub and LeVeque, 1979).
+    """
+    count, mean_d, m2_d = 0, np.zeros(mean_wd.shape[1]), np.zeros(mean_wd.shape[1])
+    for more, other_mean_d, other_m2_d in zip(counts, mean_wd, m2_wd, strict=True):
+        delta_d = other_mean_d - mean_d
+        m2_d = m2_d + other_m2_d + delta_d**2 * (count * more / (count + more))
+        mean_d = mean_d + delta_d * (more / (count + more))
+        count += more
+    return mean_d, m2_d
+
+
+def _round(acts_nd: torch.Tensor, bitround: BitRound) -> torch.Tensor:
+    """Keep fewer mantissa bits, so that zstd finds zeros; float32 between, as BitRound knows no bfloat16."""
+    rounded = bitround.encode(acts_nd.float().numpy())
+    return torch.from_numpy(np.asarray(rounded).view(np.float32).reshape(acts_nd.shape)).to(acts_nd.dtype)
+
+
+def _bits(acts_nd: torch.Tensor) -> np.ndarray:
+    if acts_nd.dtype == torch.bfloat16:
+        return acts_nd.view(torch.int16).numpy().view(np.uint16)
+    return acts_nd.numpy()

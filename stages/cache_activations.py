@@ -1,0 +1,37 @@
+"""Run the model's lower layers over the training text; writes data/activations.zarr."""
+
+from pathlib import Path
+
+from pipeline.activations.build import build_store
+from pipeline.activations.store import ActivationStore
+from pipeline.files import read_json
+from pipeline.language_model.loading import pick_device
+from pipeline.runtime import prepare_process
+from pipeline.settings.activations import ActivationsSettings
+from pipeline.settings.run import RunSettings
+from pipeline.settings.strict import read_section
+from stages import PARAMS, run
+
+
+def main() -> str:
+    shared = read_section(PARAMS, RunSettings, "run")
+    settings = read_section(PARAMS, ActivationsSettings, "activations")
+    prepare_process(shared.threads)
+    build_store(
+        Path("data/activations.zarr"),
+        Path("data/corpus/train.jsonl"),
+        Path("data/model"),
+        settings,
+        source=read_json(Path("data/corpus/corpus.json"))["source"],
+        seed=shared.seed,
+        device=pick_device(shared.device),
+    )
+    store = ActivationStore.open(Path("data/activations.zarr"))
+    return (
+        f"{store.n_tokens:,} tokens of {store.attributes['hook_point']}, {store.d_model} wide, "
+        f"in {len(store.windows)} windows, mean norm {store.mean_norm:.1f}"
+    )
+
+
+if __name__ == "__main__":
+    run("cache_activations", main)

@@ -1,0 +1,37 @@
+"""Encode every stored activation with the SAE; writes the sparse codes to data/features.zarr."""
+
+from pathlib import Path
+
+from pipeline.activations.codes import CodesStore
+from pipeline.activations.codes_writer import CodesWriter
+from pipeline.activations.encoding import encode_store
+from pipeline.activations.store import ActivationStore
+from pipeline.files import building, hash_files
+from pipeline.language_model.loading import pick_device
+from pipeline.runtime import prepare_process
+from pipeline.sae.folder import load_dictionary
+from pipeline.settings.run import RunSettings
+from pipeline.settings.strict import read_section
+from stages import PARAMS, run
+
+
+def main() -> str:
+    shared = read_section(PARAMS, RunSettings, "run")
+    prepare_process(shared.threads)
+    device = pick_device(shared.device)
+    store = ActivationStore.open(Path("data/activations.zarr"))
+    dictionary = load_dictionary(Path("data/sae")).to(device)
+    sae_files = [Path("data/sae/cfg.json"), Path("data/sae/sae_weights.safetensors")]
+    provenance = {"activations": store.attributes, "sae_sha256": hash_files(sae_files)}
+    with (
+        building(Path("data/features.zarr"), provenance) as folder,
+        CodesWriter(folder, store.n_tokens, dictionary.d_sae, provenance) as writer,
+    ):
+        encode_store(store, dictionary, writer, device)
+    codes = CodesStore.open(Path("data/features.zarr"))
+    silent = int((codes.latent_counts() == 0).sum())
+    return f"{codes.nnz / codes.n_tokens:.1f} latents per token on {codes.n_tokens:,} tokens, {silent} never active"
+
+
+if __name__ == "__main__":
+    run("encode_features", main)
