@@ -10,8 +10,7 @@ from pipeline.sae import kernels
 from pipeline.sae.trainer import Trainer
 from pipeline.settings.sae import SAESettings
 
-D_MODEL, D_SAE, ROWS, K = 12, 40, 32, 4
-NAMES = ("W_enc", "W_dec", "b_enc", "b_dec")
+D_MODEL, D_SAE, ROWS, K, BANDWIDTH = 12, 40, 32, 4, 0.2
 
 
 def trained(architecture: str, **settings) -> tuple[Trainer, torch.Tensor]:
@@ -19,7 +18,16 @@ def trained(architecture: str, **settings) -> tuple[Trainer, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     batches = torch.randn(6, ROWS, D_MODEL, generator=generator) * 3 + 1
     section = SAESettings(
-        architecture=architecture, d_sae=D_SAE, k=K, steps=100, warm_up_steps=0, batch_size=ROWS, **settings
+        architecture=architecture,
+        d_sae=D_SAE,
+        k=K,
+        steps=100,
+        warm_up_steps=0,
+        batch_size=ROWS,
+        prefix_shares=(0.1, 0.25, 0.5),
+        bandwidth=BANDWIDTH,
+        l0_weight=0.5,
+        **settings,
     )
     trainer = Trainer(section, batches.mean((0, 1)), float(batches.norm(dim=2).mean()), 0, "cpu")
     for batch in batches[:-1]:
@@ -47,7 +55,7 @@ def by_autograd(trainer: Trainer, acts_bd: torch.Tensor, rule) -> tuple[float, d
         share = trainer.settings.aux_weight * min(1.0, int(dead.sum()) / k_aux)
         loss = loss + share * (spare @ w["W_dec"][dead] - missed).square().sum(1).mean()
     loss.backward()
-    return loss.item(), {name: w[name].grad for name in NAMES}
+    return loss.item(), {name: p.grad for name, p in w.items() if p.grad is not None}
 
 
 def batch_topk(pre, w):
@@ -59,15 +67,55 @@ def relu(pre, w):
     return pre.relu(), 0.04 * pre.relu().sum(1).mean()
 
 
-RULES = {"batch_topk": batch_topk, "relu": relu}
+def topk(pre, w):
+    return pre * (pre >= pre.topk(K, dim=1).values[:, -1:]) * (pre > 0), 0.0
+
+
+class Fires(torch.autograd.Function):
+    """[p > t] with the straight-through derivative in t of the JumpReLU paper."""
+
+    @staticmethod
+    def forward(ctx, pre, threshold):
+        ctx.save_for_backward(pre, threshold)
+        return (pre > threshold).to(pre)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        pre, threshold = ctx.saved_tensors
+        near = ((pre - threshold).abs() < BANDWIDTH / 2).to(pre)
+        return None, (-near / BANDWIDTH * gradient).sum(0)
+
+
+class Jump(torch.autograd.Function):
+    """p [p > t] with the straight-through derivative in t of the JumpReLU paper."""
+
+    @staticmethod
+    def forward(ctx, pre, threshold):
+        ctx.save_for_backward(pre, threshold)
+        return pre * (pre > threshold)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        pre, threshold = ctx.saved_tensors
+        near = ((pre - threshold).abs() < BANDWIDTH / 2).to(pre)
+        return gradient * (pre > threshold), (-near * threshold / BANDWIDTH * gradient).sum(0)
+
+
+def jump_relu(pre, w):
+    l0 = Fires.apply(pre, w["threshold"]).sum(1).mean()
+    return Jump.apply(pre, w["threshold"]), 0.5 * (l0 / K - 1).square()
+
+
+RULES = {"batch_topk": batch_topk, "relu": relu, "topk": topk, "matryoshka": batch_topk, "jump_relu": jump_relu}
 
 
 def assert_equal(trainer: Trainer, acts_bd: torch.Tensor, rule) -> None:
     loss, expected = by_autograd(trainer, acts_bd, rule)
     measures = trainer.backward(acts_bd)
     assert float(measures.loss) == pytest.approx(loss, rel=1e-6)
-    for name in NAMES:
-        ours, theirs = getattr(trainer.weights, name).grad.double(), expected[name]
+    assert (len(expected) == 5) == (trainer.settings.architecture == "jump_relu")
+    for name, theirs in expected.items():
+        ours = getattr(trainer.weights, name).grad.double()
         assert float((ours - theirs).norm() / theirs.norm()) < 1e-6, name
 
 

@@ -5,8 +5,11 @@ from typing import Protocol
 import torch
 
 from pipeline.sae.batch_topk import BatchTopK
+from pipeline.sae.jump_relu import JumpReLU
 from pipeline.sae.kernels import Pattern
+from pipeline.sae.matryoshka import Matryoshka
 from pipeline.sae.relu import ReLU
+from pipeline.sae.topk import TopK
 from pipeline.sae.weights import Weights
 from pipeline.settings.sae import SAESettings
 
@@ -37,9 +40,16 @@ class Architecture(Protocol):
 
 def architecture_of(settings: SAESettings) -> Architecture:
     """The rule that the settings name."""
-    match settings.architecture:
+    s = settings
+    match s.architecture:
         case "batch_topk":
-            return BatchTopK(settings.k, (settings.d_sae,))
+            return BatchTopK(s.k, (s.d_sae,))
+        case "topk":
+            return TopK(s.k, s.d_sae)
+        case "matryoshka":
+            return Matryoshka(s.k, s.d_sae, s.prefix_shares)
+        case "jump_relu":
+            return JumpReLU(s.k, s.l0_weight, s.bandwidth, s.d_sae)
         case "relu":
-            return ReLU(settings.l1, settings.d_sae)
-    raise AssertionError(settings.architecture)
+            return ReLU(s.l1, s.d_sae)
+    raise AssertionError(s.architecture)

@@ -40,7 +40,7 @@ class Trainer:
         self.settings = settings
         self.scale = 1.0 / mean_norm
         self.architecture = architecture_of(settings)
-        self.weights = Weights(mean_d * self.scale, settings.d_sae, seed).to(device)
+        self.weights = Weights(mean_d * self.scale, settings.d_sae, settings.bandwidth, seed).to(device)
         self.optimiser = Adam(self.weights)
         self.idle_s = torch.zeros(settings.d_sae, dtype=torch.int64, device=device)  # rows since it fired
         self.step_number = 0
@@ -87,7 +87,7 @@ class Trainer:
         self.weights.project_decoder_gradient()
         torch.nn.utils.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
         self.optimiser.step(learning_rate(self.settings, self.step_number))
-        self.weights.normalise_decoder()
+        self.weights.project()
         self.step_number += 1
 
     def _count(self, fired: torch.Tensor, n_rows: int) -> None:

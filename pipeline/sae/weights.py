@@ -13,7 +13,7 @@ class Weights(nn.Module):
     the same on every model and layer. Gradients are written by hand: autograd never sees these tensors.
     """
 
-    def __init__(self, mean_d: torch.Tensor, d_sae: int, seed: int) -> None:
+    def __init__(self, mean_d: torch.Tensor, d_sae: int, threshold: float, seed: int) -> None:
         """Decoder rows are random unit vectors, the encoder starts as their copy, b_dec at the data's mean."""
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
@@ -23,7 +23,7 @@ class Weights(nn.Module):
         self.W_dec = nn.Parameter(rows_sd, requires_grad=False)  # [s, d], rows of norm 1
         self.b_enc = nn.Parameter(torch.zeros(d_sae), requires_grad=False)
         self.b_dec = nn.Parameter(mean_d.float().clone(), requires_grad=False)
-        self.threshold = nn.Parameter(torch.zeros(d_sae), requires_grad=False)  # for JumpReLU
+        self.threshold = nn.Parameter(torch.full((d_sae,), threshold), requires_grad=False)  # JumpReLU learns it
 
     @property
     def d_sae(self) -> int:
@@ -34,9 +34,11 @@ class Weights(nn.Module):
         along_s = (self.W_dec.grad * self.W_dec).sum(1, keepdim=True)
         self.W_dec.grad.addcmul_(along_s, self.W_dec, value=-1)
 
-    def normalise_decoder(self) -> None:
-        """Bring every decoder row back to norm 1, else an L1 penalty is evaded by long rows and small codes."""
+    def project(self) -> None:
+        """After an update: decoder rows of norm 1, else long rows with small codes evade an L1 penalty; thresholds
+        not below 0."""
         self.W_dec /= self.W_dec.norm(dim=1, keepdim=True).clamp(min=1e-8)
+        self.threshold.clamp_(min=0.0)
 
     def to_dictionary(self, scale: float, threshold_s: torch.Tensor, k: int | None) -> Dictionary:
         """Fold the division by 1 / ``scale`` (the mean norm) and the subtraction of b_dec into the weights.

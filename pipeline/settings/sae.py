@@ -10,9 +10,12 @@ from pipeline.settings.strict import require
 class SAESettings:
     """Section ``sae``; activations are divided by their mean norm before training, which fixes the units."""
 
-    architecture: Literal["batch_topk", "relu"] = "batch_topk"
+    architecture: Literal["batch_topk", "topk", "matryoshka", "jump_relu", "relu"] = "batch_topk"
     d_sae: int = 1024
     k: int = 16
+    prefix_shares: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5, 1.0)
+    l0_weight: float = 0.3
+    bandwidth: float = 0.02
     l1: float = 0.04
     learning_rate: float = 1e-3
     warm_up_steps: int = 50
@@ -27,6 +30,13 @@ class SAESettings:
     def __post_init__(self) -> None:
         require(self.d_sae >= 1, f"d_sae is {self.d_sae}; a dictionary needs at least 1 latent")
         require(1 <= self.k <= self.d_sae, f"k is {self.k}; it must lie between 1 and d_sae ({self.d_sae})")
+        shares = self.prefix_shares
+        require(
+            bool(shares) and all(a < b for a, b in zip((0.0, *shares), shares, strict=False)) and shares[-1] <= 1,
+            f"prefix_shares is {list(shares)}; it must be ascending shares of d_sae, above 0 and at most 1",
+        )
+        require(self.l0_weight >= 0, f"l0_weight is {self.l0_weight}; it must be 0 or more")
+        require(self.bandwidth > 0, f"bandwidth is {self.bandwidth}; it must be above 0")
         require(self.l1 >= 0, f"l1 is {self.l1}; it must be 0 or more")
         require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0")
         require(self.steps >= 1, f"steps is {self.steps}; it must be at least 1")
