@@ -43,6 +43,8 @@ def build_store(
     model = load_model(model_dir, n_layers=1 + max(layer for layer, _ in points.values()), device=device)
     try:
         with building(final, provenance | {"device": device}) as folder:
+            for litter in folder.rglob("*.partial"):  # what zarr was writing when an earlier call was killed
+                litter.unlink()
             plan = _plan(text_file, tokenizer, folder / "tokens", settings)
             d_model = model.config.get_text_config().hidden_size
             stores = _stores(folder, points, plan, d_model, settings, provenance)
