@@ -1,0 +1,165 @@
+"""The worker of ``test_saebench.py``: our evals, then stock sae-bench by hand, in one process (its imports take long).
+
+``python -m saebench_process job.json`` runs the pipeline's own worker first. What the tests compare with is written
+beside it: stock sae-bench on the same folder opened by SAELens, the transformers model, and the plumbing of the evals
+that need a real model.
+"""
+
+import functools
+import json
+import shutil
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pipeline.evaluation.saebench import worker
+from pipeline.evaluation.saebench.job import BenchSettings, Job, read_job
+from pipeline.files import write_json
+
+
+def main(job_path: Path) -> None:
+    worker.main(job_path)
+    job = read_job(job_path)
+    found = {"model": model_against_transformers(job), "seed_config": seed_config(job)}
+    stock_by_hand(job, job.out_dir / "stock")
+    found |= {name: plumbing(job, name) for name in ("sae_probes", "absorption", "unlearning")}
+    write_json(job.out_dir / "found.json", found)
+
+
+def model_against_transformers(job: Job) -> dict[str, float]:
+    """Largest differences, in units of the largest value, of every residual stream and of the logits."""
+    import torch
+    from transformer_lens import HookedTransformer
+    from transformers import AutoModelForCausalLM
+
+    ids = torch.randint(4, 40, (3, 24), generator=torch.Generator().manual_seed(0))
+    plain = AutoModelForCausalLM.from_pretrained(job.model_dir)
+    hooked = HookedTransformer.from_pretrained_no_processing(job.model_name)
+    states = {}
+    for i, layer in enumerate(plain.model.layers):  # the model's last hidden state is after the final norm
+        layer.register_forward_hook(lambda _, __, out, i=i: states.__setitem__(i, out))
+    with torch.no_grad():
+        logits = plain(ids).logits
+        ours, cache = hooked.run_with_cache(ids)
+    gaps = {f"layer_{i}": _gap(cache[f"blocks.{i}.hook_resid_post"], state) for i, state in states.items()}
+    return gaps | {"logits": _gap(ours, logits)}
+
+
+def _gap(ours, theirs) -> float:
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+
+
+def seed_config(job: Job) -> dict:
+    """Our configuration of sparse probing with every setting at its default."""
+    from pipeline.evaluation.saebench.sparse_probing import config
+
+    return asdict(config(replace(job, model_name="google/gemma-2-2b", settings=BenchSettings()), None))
+
+
+def stock_by_hand(job: Job, folder: Path) -> None:
+    """sae-bench as its own README has it, on the SAE that SAELens opens; the activation cache is filled first."""
+    import torch
+    from sae_bench.custom_saes.identity_sae import IdentitySAE
+    from sae_bench.evals.core.main import multiple_evals
+    from sae_bench.evals.sparse_probing import main as sparse_probing
+    from sae_lens import SAE
+
+    from pipeline.evaluation.saebench.datasets import read_probing, text_folder
+    from pipeline.evaluation.saebench.sparse_probing import config
+
+    def opened() -> list:
+        sae = SAE.load_from_disk(job.sae_dir)
+        sae.fold_W_dec_norm()  # as sae-bench does with an SAE from the hub
+        sae.cfg.metadata.model_name, sae.cfg.metadata.hook_name = job.model_name, job.hook_name
+        sae.cfg.metadata.prepend_bos = True
+        return [("stock", sae)]
+
+    settings = job.settings
+    text = text_folder(job.corpus_dir, folder / "text", settings.seed)
+    multiple_evals(
+        selected_saes=opened(),
+        n_eval_reconstruction_batches=settings.core_reconstruction_batches,
+        n_eval_sparsity_variance_batches=settings.core_sparsity_batches,
+        eval_batch_size_prompts=16,
+        compute_featurewise_density_statistics=True,
+        compute_featurewise_weight_based_metrics=True,
+        exclude_special_tokens_from_reconstruction=True,
+        dataset=str(text),
+        context_size=settings.context_length,
+        output_folder=str(folder / "core"),
+        dtype=settings.core_dtype,
+        device="cpu",
+    )
+    evaluation = config(job, list(read_probing(job.corpus_dir)))
+    filling = [("identity", IdentitySAE(32, job.model_name, 1, torch.device("cpu"), torch.float32))]
+    for part, saes in (("filling", filling), ("sparse_probing", opened())):
+        sparse_probing.run_eval(evaluation, saes, "cpu", str(folder / part), artifacts_path=str(folder / "activations"))
+
+
+def plumbing(job: Job, name: str) -> str:
+    """An eval from end to end where its figures mean nothing: "ran", or the reason why not."""
+    scratch = job.out_dir / "plumbing" / name
+    job = replace(job, out_dir=scratch, edits={}, evals=(name,))
+    if name == "absorption":
+        from pipeline.evaluation.saebench import absorption
+
+        lenient = {"min_GT_probe_f1": -1, "min_feats_for_eval": 1, "k_sparse_probe_num_epochs": 1, "max_k_value": 2}
+        absorption.AbsorptionEvalConfig = functools.partial(absorption.AbsorptionEvalConfig, **lenient)
+    if name == "unlearning":
+        job = unlearning_job(job)
+    job.write(scratch / "job.json")
+    worker.main(scratch / "job.json")
+    failed = scratch / name / "failed.json"
+    return json.loads(failed.read_text())["reason"] if failed.exists() else "ran"
+
+
+def unlearning_job(job: Job) -> Job:
+    """Questions, texts and preset ids where sae-bench looks for them: relative to the working directory."""
+    import pandas as pd
+
+    from pipeline.evaluation.saebench import unlearning
+    from pipeline.evaluation.saebench.unlearning import FORGET, NEIGHBOUR, RETAIN
+
+    small = {"retain_thresholds": [0.9], "n_features_list": [4, 8], "multipliers": [5]}
+    unlearning.UnlearningEvalConfig = functools.partial(unlearning.UnlearningEvalConfig, **small)
+    rows = {"question": ["aab bbc ccd"] * 8, "choices": [["aab", "bbc", "ccd", "dde"]] * 8, "answer": [0, 1, 2, 3] * 2}
+    for subject in (FORGET, *RETAIN, NEIGHBOUR):
+        repo = "cais/wmdp" if subject == FORGET else "cais/mmlu"
+        path = Path(repo) / subject / "test.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_parquet(path)
+        for split in ("all", "train", "test"):
+            ids = job.out_dir / "question_ids" / split
+            ids.mkdir(parents=True, exist_ok=True)
+            full = subject if subject == FORGET else f"mmlu-{subject.replace('_', '-')}"
+            for kind in ("correct", "correct-iff-question", "correct-no-tricks"):
+                (ids / f"{full}_{kind}.csv").write_text("\n".join(map(str, range(8))) + "\n")
+    for repo, subjects in (("cais/wmdp", (FORGET,)), ("cais/mmlu", (*RETAIN, NEIGHBOUR))):
+        configs = [{"config_name": name, "data_files": [{"split": "test", "path": f"{name}/*"}]} for name in subjects]
+        (Path(repo) / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
+    texts = [json.loads(line)["text"] for line in (job.corpus_dir / "train.jsonl").open()]
+    wiki = Path("wikitext/wikitext-2-raw-v1/test.parquet")
+    wiki.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame({"text": [" ".join(texts[:5])] * 20}).to_parquet(wiki)
+    configs = [{"config_name": "wikitext-2-raw-v1", "data_files": [{"split": "test", "path": "wikitext-2-raw-v1/*"}]}]
+    Path("wikitext/README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
+    corpus = job.out_dir / "forget.jsonl"
+    corpus.write_text("".join(json.dumps({"text": " ".join(texts[5:10])}) + "\n" for _ in range(20)))
+    settings = replace(
+        job.settings,
+        unlearning_sequences=4,
+        unlearning_length=32,
+        forget_corpus=str(corpus),
+        question_ids=str(job.out_dir / "question_ids"),
+    )
+    from pipeline.evaluation.saebench import model
+    from pipeline.evaluation.saebench.job import Edit
+
+    name = "google/gemma-2-2b-it"
+    model.serve(job.model_dir, name)
+    shutil.rmtree(job.out_dir / "scratch", ignore_errors=True)
+    return replace(job, model_name=name, settings=settings, edits={"tree": Edit(tuple(range(40, 10, -1)))})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
