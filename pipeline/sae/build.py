@@ -28,12 +28,13 @@ def build_dictionary(
     mean_d = torch.as_tensor(store.mean_d)
     trainer = Trainer(settings, mean_d, store.mean_norm, seed, device)
     loader = ActivationLoader(store, settings.batch_size, seed, memory_mib, device=device)
-    rows = train(trainer, loader, folder)
+    curves = train(trainer, loader, folder)
     dictionary = trainer.dictionary()
     final = measure(dictionary, _sample(store), mean_d)
     save_dictionary(folder, dictionary, _metadata(store))
-    content = {"settings": dataclasses.asdict(settings), "seed": seed, "curves": rows, "final": final}
-    write_json(folder / "training.json", content)
+    about = {"settings": dataclasses.asdict(settings), "seed": seed}
+    figures = {"curves": curves.rows, "snapshots": curves.snapshots, "final": final}
+    write_json(folder / "training.json", about | figures)
     remove_checkpoint(folder)
     return final
 

@@ -24,6 +24,7 @@ def row_of(measures: list[Measures], trainer: Trainer) -> dict[str, Any]:
         "l0": sums["active"] / rows,
         "dead_share": float(trainer.dead().float().mean()),
         "sparsity_loss": sums["sparsity"] / steps,
+        "tree_loss": sums["tree"] / steps,
         "auxiliary_loss": sums["auxiliary"] / steps,
         "learning_rate": learning_rate(trainer.settings, trainer.step_number - 1),
         **trainer.architecture.state,
@@ -32,7 +33,7 @@ def row_of(measures: list[Measures], trainer: Trainer) -> dict[str, Any]:
 
 def _sums(measures: list[Measures]) -> dict[str, float]:
     """Sum each tensor over the steps with one transfer from the device."""
-    names = ("loss", "error", "variance", "sparsity", "auxiliary", "active")
+    names = ("loss", "error", "variance", "sparsity", "tree", "auxiliary", "active")
     table = torch.stack([torch.stack([getattr(m, name).double() for name in names]) for m in measures])
     return dict(zip(names, table.sum(0).tolist(), strict=True))
 

@@ -9,6 +9,8 @@ from pipeline.sae.architectures import architecture_of
 from pipeline.sae.backward import close_b_dec, code_gradient, reconstruct, revive, weight_gradients
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.kernels import find_pattern
+from pipeline.sae.statistics import CodeStatistics
+from pipeline.sae.tree_penalty import TreePenalty
 from pipeline.sae.weights import Weights
 from pipeline.settings.sae import SAESettings
 
@@ -20,6 +22,7 @@ class Measures(NamedTuple):
     error: torch.Tensor  # sum of squared errors of the batch
     variance: torch.Tensor  # sum of squared distances from the batch mean
     sparsity: torch.Tensor  # the sparsity loss
+    tree: torch.Tensor  # the hierarchy-aware loss
     auxiliary: torch.Tensor  # the loss of the dead latents
     active: torch.Tensor  # codes above 0
     rows: int
@@ -38,11 +41,14 @@ class Trainer:
 
     def __init__(self, settings: SAESettings, mean_d: torch.Tensor, mean_norm: float, seed: int, device: str) -> None:
         self.settings = settings
+        self.device = device
         self.scale = 1.0 / mean_norm
         self.architecture = architecture_of(settings)
         self.weights = Weights(mean_d * self.scale, settings.d_sae, settings.bandwidth, seed).to(device)
         self.optimiser = Adam(self.weights)
         self.idle_s = torch.zeros(settings.d_sae, dtype=torch.int64, device=device)  # rows since it fired
+        self.statistics = CodeStatistics(settings.d_sae) if settings.correlation_every else None
+        self.tree_penalty: TreePenalty | None = None
         self.step_number = 0
 
     @torch.no_grad()
@@ -61,17 +67,24 @@ class Trainer:
         pattern = find_pattern(flat, len(acts_bd), weights.d_sae, architecture.prefixes)
         found = reconstruct(pattern, value, weights, centred_bd, len(architecture.prefixes))
         gradient = code_gradient(pattern, weights, found)
+        tree = found.loss.new_zeros(())
+        if self.tree_penalty is not None:
+            tree, more = self.tree_penalty(pattern, value, len(acts_bd))
+            gradient = gradient + more
         sparsity, gradient = architecture.through(pattern, value, gradient, pre_bs, weights)
         weight_gradients(pattern, value, gradient, centred_bd, found, weights)
         auxiliary = self._revive(pre_bs, found.error_bd, centred_bd)
         close_b_dec(found, weights)
+        if self.statistics is not None:
+            self.statistics.add(pattern, value, len(acts_bd))
         firing = value > 0
         self._count(pattern.latent[firing], len(acts_bd))
         return Measures(
-            found.loss + sparsity + auxiliary,
+            found.loss + sparsity + tree + auxiliary,
             found.error_bd.square().sum(),
             (centred_bd - centred_bd.mean(0)).square().sum(),
             sparsity,
+            tree,
             auxiliary,
             firing.sum(),
             len(acts_bd),
@@ -106,7 +119,10 @@ class Trainer:
         """Weights, Adam's moments and the counters, by name."""
         weights = {f"weights.{name}": weight for name, weight in self.weights.named_parameters()}
         moments = {f"adam.{name}": moment for name, moment in self.optimiser.moments.items()}
-        return weights | moments | {"idle": self.idle_s}
+        kept = weights | moments | {"idle": self.idle_s}
+        if self.statistics is not None:
+            kept |= {f"codes.{name}": tensor for name, tensor in self.statistics.tensors().items()}
+        return kept
 
     def restore(self, tensors: dict[str, torch.Tensor], step: int, state: dict[str, float]) -> None:
         """Continue from what ``tensors``, ``step_number`` and ``architecture.state`` once were."""
@@ -116,5 +132,9 @@ class Trainer:
         for name, tensor in tensors.items():
             if name.startswith("adam."):
                 self.optimiser.moments[name.removeprefix("adam.")] = tensor.to(self.idle_s.device)
+        if self.statistics is not None:
+            self.statistics.restore(
+                {name.removeprefix("codes."): t for name, t in tensors.items() if name.startswith("codes.")}
+            )
         self.step_number = step
         self.architecture.state = dict(state)

@@ -26,6 +26,10 @@ class SAESettings:
     dead_after_tokens: int = 100_000
     clip_norm: float = 1.0
     checkpoint_every: int = 200
+    correlation_every: int = 100
+    tree_threshold: float = 0.5
+    tree_levels: int = 3
+    tree_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         require(self.d_sae >= 1, f"d_sae is {self.d_sae}; a dictionary needs at least 1 latent")
@@ -53,3 +57,13 @@ class SAESettings:
         )
         require(self.clip_norm > 0, f"clip_norm is {self.clip_norm}; it must be above 0")
         require(self.checkpoint_every >= 1, f"checkpoint_every is {self.checkpoint_every}; it must be at least 1")
+        require(
+            self.correlation_every >= 0, f"correlation_every is {self.correlation_every}; it must be 0 (never) or more"
+        )
+        require(0 < self.tree_threshold < 1, f"tree_threshold is {self.tree_threshold}; it must lie between 0 and 1")
+        require(self.tree_levels >= 1, f"tree_levels is {self.tree_levels}; it must be at least 1")
+        require(self.tree_penalty >= 0, f"tree_penalty is {self.tree_penalty}; it must be 0 or more")
+        require(
+            self.tree_penalty == 0 or self.correlation_every > 0,
+            "tree_penalty needs the groups of a snapshot; set correlation_every",
+        )

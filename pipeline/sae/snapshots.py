@@ -1,0 +1,105 @@
+"""The dendrogram of the latents as it stands at a step of training, and how much of it the next one keeps."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.cluster.hierarchy import cophenet
+from scipy.spatial.distance import squareform
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+from pipeline.files import write_json
+from pipeline.hierarchy.dendrogram import cut_correlations, linkage_of
+from pipeline.hierarchy.tree import FeatureTree, load_tree, save_tree
+from pipeline.sae.statistics import CodeStatistics
+
+_MIN_FIRINGS = 20  # the correlation of a rarer latent is noise that glues groups together
+
+
+class Agreement(NamedTuple):
+    """Two trees compared over the latents in both; 1 is the same, 0 is chance. ``None`` where nothing is grouped."""
+
+    ari: list[float | None]  # per cut, adjusted Rand index
+    ami: list[float | None]  # per cut, adjusted mutual information
+    cophenetic: float | None  # correlation of the heights at which pairs of latents merge
+
+
+def tree_of(statistics: CodeStatistics) -> FeatureTree | None:
+    """Average linkage on 1 - r over latents with enough firings; None with fewer than two such latents."""
+    latents = statistics.frequent(_MIN_FIRINGS)
+    if len(latents) < 2:
+        return None
+    distance = 1 - statistics.correlation(latents)
+    np.fill_diagonal(distance, 0)
+    return FeatureTree(linkage_of(squareform(distance, checks=False), "average"), latents)
+
+
+def agreement(tree: FeatureTree, other: FeatureTree, correlations: list[float]) -> Agreement:
+    """Compare cut by cut. Latents that are alone at a cut in both trees are left out: they agree about nothing."""
+    common, mine, theirs = np.intersect1d(tree.latents, other.latents, return_indices=True)
+    ari: list[float | None] = []
+    ami: list[float | None] = []
+    for correlation in correlations:
+        one, two = tree.labels(correlation)[mine], other.labels(correlation)[theirs]
+        grouped = (np.bincount(one)[one] > 1) | (np.bincount(two)[two] > 1)
+        some = bool(grouped.any())
+        ari.append(float(adjusted_rand_score(one[grouped], two[grouped])) if some else None)
+        ami.append(float(adjusted_mutual_info_score(one[grouped], two[grouped])) if some else None)
+    if len(common) < 3:
+        return Agreement(ari, ami, None)
+    heights = [squareform(cophenet(t.linkage))[np.ix_(at, at)] for t, at in ((tree, mine), (other, theirs))]
+    pairs = np.triu_indices(len(common), 1)
+    return Agreement(ari, ami, float(np.corrcoef(heights[0][pairs], heights[1][pairs])[0, 1]))
+
+
+def describe(
+    tree: FeatureTree, previous: FeatureTree | None, step: int, threshold: float, levels: int
+) -> dict[str, Any]:
+    """One row for the training curves: sizes of the cuts, agreement with the snapshot before, and its null.
+
+    The null is the same tree with its leaves' latents shuffled.
+    """
+    correlations = cut_correlations(threshold, levels)
+    row: dict[str, Any] = {"step": step, "latents": tree.n_leaves, "cuts": []}
+    compared = null = None
+    if previous is not None:
+        compared = agreement(tree, previous, correlations)
+        null = agreement(tree.shuffled(np.random.default_rng(step)), previous, correlations)
+        row |= {"cophenetic": compared.cophenetic, "cophenetic_null": null.cophenetic}
+    for level, correlation in enumerate(correlations, start=1):
+        sizes = np.bincount(tree.labels(correlation))
+        grouped = sizes[sizes > 1]
+        cut = {"level": level, "correlation": correlation, "groups": len(grouped), "grouped": int(grouped.sum())}
+        if compared is not None and null is not None:
+            at = level - 1
+            cut |= {"ari": compared.ari[at], "ami": compared.ami[at]}
+            cut |= {"ari_null": null.ari[at], "ami_null": null.ami[at]}
+        row["cuts"].append(cut)
+    return row
+
+
+def cuts_of(tree: FeatureTree, threshold: float, levels: int) -> list[list[np.ndarray]]:
+    """The groups of latent ids of every cut, coarsest first."""
+    return [tree.cut(correlation) for correlation in cut_correlations(threshold, levels)]
+
+
+def write_snapshot(folder: Path, step: int, tree: FeatureTree, row: dict[str, Any]) -> None:
+    """``snapshots/step_000500/``: the tree, its cuts and their figures."""
+    place = folder / "snapshots" / f"step_{step:06d}"
+    save_tree(place, tree)
+    groups = [
+        {"level": cut["level"], "correlation": cut["correlation"], "groups": _members(tree, cut["correlation"])}
+        for cut in row["cuts"]
+    ]
+    write_json(place / "cuts.json", {"cuts": groups, "stability": row})
+
+
+def _members(tree: FeatureTree, correlation: float) -> list[list[int]]:
+    return [group.tolist() for group in tree.cut(correlation) if len(group) > 1]
+
+
+def last_snapshot(folder: Path, step: int) -> FeatureTree | None:
+    """The newest tree at or before ``step``: a later one belongs to steps that a kill undid."""
+    places = sorted((folder / "snapshots").glob("step_*"))
+    past = [place for place in places if int(place.name.removeprefix("step_")) <= step]
+    return load_tree(past[-1]) if past else None
