@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.activations.codes import CodesStore, SparseCodes
-from pipeline.hierarchy.correlation import Correlation, computing, correlate, standard_deviation
-from pipeline.hierarchy.kernels import SIMILARITIES, similarity
+from pipeline.hierarchy.correlation import Correlation, computing, correlate, has_variance
+from pipeline.hierarchy.kernels import SIMILARITIES, similarities, standardisation
 from pipeline.hierarchy.plan import BlockPlan, plan_blocks
 from pipeline.hierarchy.source import Source
 from pipeline.hierarchy.units import pooled
@@ -108,7 +108,7 @@ def test_dead_always_on_and_duplicate_latents_are_said_and_give_no_nan(opened):
     result = run()
     assert result.pairs.r[(result.pairs.i == 2) & (result.pairs.j == 3)] == pytest.approx(1)
     assert result.pairs.r[(result.pairs.i == 4) | (result.pairs.j == 4)].tolist().count(0) > 0
-    assert standard_deviation(result.sums)[[0, 4]].tolist() == [0, 0]
+    assert np.flatnonzero(~has_variance(result.sums)).tolist() == [0, 4]
     assert "(1 dead, 1 without variance, 2 always on, 1 duplicate pairs)" in result.census()
 
 
@@ -167,8 +167,12 @@ def test_similarities_by_hand():
         "loevinger": (3 - 2) / (4 - 2),
         "loevinger_lower": 0.0,  # 3 - sqrt(4) < 2
     }
+    n, s, q = np.array([4, 5]), np.array([4.0, 10.0]), np.array([4.0, 20.0])
+    pair = np.array([0]), np.array([1]), np.array([3]), np.array([6.0])
     for name, value in expected.items():
-        assert similarity(SIMILARITIES[name], 10, 4, 4.0, 4.0, 5, 10.0, 20.0, 3, 6.0) == pytest.approx(value), name
+        kind = SIMILARITIES[name]
+        found = similarities(kind, 10, n, standardisation(kind, 10, n, s, q), *pair)
+        assert found[0] == pytest.approx(value), name
 
 
 def test_the_floor_drops_weak_pairs_and_nothing_else(opened):

@@ -19,7 +19,7 @@ from pipeline.hierarchy.kernels import (
     columns,
     pairs_of_block,
     pairs_of_rows,
-    variance,
+    standardisation,
 )
 from pipeline.hierarchy.plan import MIB, BlockPlan, plan_blocks
 from pipeline.hierarchy.significance import significant_pairs
@@ -50,21 +50,18 @@ class Correlation(NamedTuple):
     pairs: Pairs
     significant: np.ndarray  # bool [p]
 
+    def standardisation(self) -> np.ndarray:
+        return standardisation(SIMILARITIES[self.similarity], *self.sums)
+
     def rank_one(self) -> np.ndarray:
-        """``a`` [s] with r = -a_i a_j for pairs that never co-fire: mean/sd, for phi sqrt(n / (N - n)), else 0."""
-        n_units, n, s, _ = self.sums
-        sd = standard_deviation(self.sums)
-        if self.similarity == "pearson":
-            return np.divide(s / n_units, sd, out=np.zeros(len(n)), where=sd > 0)
-        if self.similarity == "phi":
-            return np.sqrt(np.divide(n, n_units - n, out=np.zeros(len(n)), where=n < n_units))
-        return np.zeros(len(n))
+        """``a`` [s] with r = -a_i a_j for pairs that never co-fire: mean / spread (0 where r has no mean in it)."""
+        return self.standardisation().prod(axis=1)
 
     def census(self) -> str:
         """Latents that a correlation is not defined for, and exact duplicates, in words."""
         n_units, n = self.sums.n_units, self.sums.n
         dead = int((n == 0).sum())
-        constant = int(((standard_deviation(self.sums) == 0) & (n > 0)).sum())
+        constant = int((~has_variance(self.sums) & (n > 0)).sum())
         always, same = int((n == n_units).sum()) if n_units else 0, int((self.pairs.r >= 1 - 1e-6).sum())
         return (
             f"{self.scale}: {n_units:,} units, {len(n) - dead:,} of {len(n):,} latents fire "
@@ -73,11 +70,9 @@ class Correlation(NamedTuple):
         )
 
 
-def standard_deviation(sums: Sums) -> np.ndarray:
-    """float64 [s]; exactly 0 for dead and constant latents."""
-    if sums.n_units == 0:
-        return np.zeros(len(sums.n))
-    return np.sqrt([variance(sums.n_units, s, q) for s, q in zip(sums.s, sums.q, strict=True)])
+def has_variance(sums: Sums) -> np.ndarray:
+    """bool [s]; false for latents that are dead or have the same value in every unit."""
+    return standardisation(SIMILARITIES["pearson"], *sums)[:, 1] > 0
 
 
 @contextlib.contextmanager
@@ -111,7 +106,6 @@ def plan_for(source: Source, memory_mib: int, threads: int, shared: bool) -> Blo
 def correlate(source: Source, similarity: str, floor: float | None, alpha: float, plan: BlockPlan) -> Correlation:
     """All pairs of one scale, computed by the scheduler of the surrounding ``computing``."""
     n_latents = CodesStore.open(source.path).n_latents
-    measure = SIMILARITIES[similarity], KEEP_ALL if floor is None else floor
     if plan.resident:
         units = source.everything()
         sums = sums_of(iter([units]), n_latents)
@@ -121,25 +115,27 @@ def correlate(source: Source, similarity: str, floor: float | None, alpha: float
         sums = sums_of(source.slabs(plan.slab_entries), n_latents)
         codes = dask.delayed((source, plan.slab_entries), traverse=False)
         task = dask.delayed(_pairs_by_slabs, pure=False)
-    shared_sums = dask.delayed(sums, traverse=False)
-    tasks = [task(codes, shared_sums, measure, block) for block in plan.blocks(n_latents)]
+    kind = SIMILARITIES[similarity]
+    least = KEEP_ALL if floor is None else floor
+    measure = dask.delayed((kind, sums.n_units, sums.n, standardisation(kind, *sums), least), traverse=False)
+    tasks = [task(codes, measure, block) for block in plan.blocks(n_latents)]
     pairs = Pairs(*map(np.concatenate, zip(*dask.compute(*tasks), strict=True)))
     significant = significant_pairs(sums.n_units, sums.n, pairs.i, pairs.j, pairs.n_ij, alpha)
     return Correlation(source.scale, source.window, similarity, floor, sums, pairs, significant)
 
 
-def _pairs_in_memory(codes, sums: Sums, measure: tuple[int, float], block: tuple[int, int]) -> tuple:
+def _pairs_in_memory(codes: tuple, measure: tuple, block: tuple[int, int]) -> tuple:
     """One task: a block of latents from codes that all tasks share."""
-    (where, units), (kind, floor) = codes, measure
-    return pairs_of_rows(*block, *where, units.index, units.value, kind, *sums, floor)
+    where, units = codes
+    return pairs_of_rows(*block, *where, units.index, units.value, *measure)
 
 
-def _pairs_by_slabs(codes, sums: Sums, measure: tuple[int, float], block: tuple[int, int]) -> tuple:
+def _pairs_by_slabs(codes: tuple[Source, int], measure: tuple, block: tuple[int, int]) -> tuple:
     """One task: a block of latents, reading the codes slab by slab into dense accumulator rows."""
-    (source, slab_entries), (kind, floor), (low, high) = codes, measure, block
-    totals = np.zeros((high - low, len(sums.n)))
-    counts = np.zeros((high - low, len(sums.n)), np.int32)
+    (source, slab_entries), (low, high) = codes, block
+    n_latents = len(measure[2])
+    rows = np.zeros((high - low, n_latents, 2))
     for units in source.slabs(slab_entries):
         where = columns(units.indptr, units.index, low, high)
-        add_slab(*where, units.index, units.value, totals, counts)
-    return pairs_of_block(low, totals, counts, kind, *sums, floor)
+        add_slab(*where, units.index, units.value, rows)
+    return pairs_of_block(low, rows, *measure)

@@ -5,7 +5,7 @@ import numba
 import numpy as np
 
 from pipeline.errors import PipelineError
-from pipeline.hierarchy.correlation import Correlation, standard_deviation
+from pipeline.hierarchy.correlation import Correlation, has_variance
 from pipeline.hierarchy.tree import FeatureTree
 
 METHODS = ("average", "complete", "weighted", "ward", "single")
@@ -30,7 +30,7 @@ def build_tree(correlation: Correlation, min_firings: int, method: str = "averag
 def clustered_latents(correlation: Correlation, min_firings: int) -> np.ndarray:
     """Latent ids, int64, ascending."""
     enough = correlation.sums.n >= max(1, min_firings)
-    return np.flatnonzero(enough & (standard_deviation(correlation.sums) > 0))
+    return np.flatnonzero(enough & has_variance(correlation.sums))
 
 
 def condensed_distance(correlation: Correlation, latents: np.ndarray) -> np.ndarray:

@@ -60,9 +60,29 @@ def columns(indptr, index, low, high):
     return offset, position, remaining
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def similarity(kind, n_units, n_i, s_i, q_i, n_j, s_j, q_j, n_ij, s_ij):
-    """One pair's similarity from its sums; 0 where it is undefined (a latent without variance), never NaN.
+def standardisation(kind: int, n_units: int, n: np.ndarray, s: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Per latent what ``similarity`` subtracts and multiplies with: float64 [s, 2], (mean, 1 / spread).
+
+    A latent without variance (dead, or the same value in every unit) gets 1 / spread = 0, hence similarity 0.
+    """
+    share = n / max(1, n_units)
+    mean, square = s / max(1, n_units), q / max(1, n_units)
+    if kind == PEARSON:
+        variance = square - mean**2
+        variance[variance <= 1e-12 * square] = 0  # only rounding is left of a constant
+    elif kind == PHI:
+        mean, variance = share, share * (1 - share)
+    elif kind == COSINE:
+        mean, variance = np.zeros(len(n)), square
+    else:
+        mean, variance = np.zeros(len(n)), np.zeros(len(n))
+    inverse = np.divide(1, np.sqrt(variance), out=np.zeros(len(n)), where=variance > 0)
+    return np.stack([mean, inverse], axis=1)
+
+
+@numba.njit(cache=True, nogil=True)
+def similarity(kind, n_units, n_i, z_i, n_j, z_j, n_ij, s_ij):
+    """One pair's similarity; ``z`` is a latent's row of ``standardisation``. 0 where undefined, never NaN.
 
     pearson      (S/N - m_i m_j) / (sd_i sd_j)
     phi          the same on fired / not fired
@@ -73,47 +93,28 @@ def similarity(kind, n_units, n_i, s_i, q_i, n_j, s_j, q_j, n_ij, s_ij):
                  that the two rates allow, 1 where the rarer latent fires only with the other
     loevinger_lower  the same with n_ij - sqrt(n_ij + 1), one standard error of the count less
     """
-    least = min(n_i, n_j)
-    expected = n_i * (n_j / n_units)
-    top, bottom = 0.0, 0.0
-    if kind == PEARSON:
-        m_i, m_j = s_i / n_units, s_j / n_units
-        top = s_ij / n_units - m_i * m_j
-        v_i, v_j = variance(n_units, s_i, q_i), variance(n_units, s_j, q_j)
-        bottom = np.sqrt(v_i) * np.sqrt(v_j)
-    elif kind == PHI:
-        top = n_ij - expected
-        bottom = np.sqrt(n_i * (1 - n_i / n_units)) * np.sqrt(n_j * (1 - n_j / n_units))
-    elif kind == COSINE:
-        top, bottom = s_ij, np.sqrt(q_i) * np.sqrt(q_j)
+    if kind in (PEARSON, PHI, COSINE):
+        product = n_ij if kind == PHI else s_ij
+        r = (product / n_units - z_i[0] * z_j[0]) * (z_i[1] * z_j[1])
     elif kind == JACCARD:
-        top, bottom = float(n_ij), float(n_i + n_j - n_ij)
+        r = n_ij / (n_i + n_j - n_ij)
     elif kind == CONTAINMENT:
-        top, bottom = float(n_ij), float(least)
-    elif kind == LOEVINGER:
-        top, bottom = max(0.0, n_ij - expected), least - expected
+        r = n_ij / min(n_i, n_j)
     else:
-        top, bottom = max(0.0, n_ij - np.sqrt(n_ij + 1.0) - expected), least - expected
-    if bottom <= 0:
-        return 0.0
-    return min(1.0, max(-1.0, top / bottom))
+        expected = n_i * (n_j / n_units)
+        error = np.sqrt(n_ij + 1.0) if kind == LOEVINGER_LOWER else 0.0
+        most = min(n_i, n_j) - expected
+        r = max(0.0, n_ij - error - expected) / most if most > 0 else 0.0
+    return min(1.0, max(-1.0, r))
 
 
 @numba.njit(cache=True, nogil=True)
-def variance(n_units, s, q):
-    """q/N - (s/N)^2; exactly 0 where it is only rounding left over from a constant (below 1e-12 of q/N)."""
-    mean = s / n_units
-    v = q / n_units - mean * mean
-    return v if v > 1e-12 * (q / n_units) else 0.0
-
-
-@numba.njit(cache=True, nogil=True)
-def similarities(kind, n_units, n, s, q, i, j, n_ij, s_ij):
+def similarities(kind, n_units, n, z, i, j, n_ij, s_ij):
     """``similarity`` of many pairs."""
     r = np.empty(len(i))
     for p in range(len(i)):
         a, b = i[p], j[p]
-        r[p] = similarity(kind, n_units, n[a], s[a], q[a], n[b], s[b], q[b], n_ij[p], s_ij[p])
+        r[p] = similarity(kind, n_units, n[a], z[a], n[b], z[b], n_ij[p], s_ij[p])
     return r
 
 
@@ -133,16 +134,14 @@ def _room(i, j, count, total, r, needed):
 
 
 @numba.njit(cache=True, nogil=True)
-def pairs_of_rows(low, high, offset, position, remaining, index, value, kind, n_units, n, s, q, floor):
+def pairs_of_rows(low, high, offset, position, remaining, index, value, kind, n_units, n, z, floor):
     """Pairs (i, j > i) with low <= i < high that co-fire and whose similarity exceeds ``floor``.
 
-    The accumulator is one row, which stays in the cache; only touched entries are tested and reset. ``offset`` is
-    indexed by latent.
+    The accumulator is one row of (sum, count), which stays in the cache; only touched entries are tested and reset.
+    ``offset`` is indexed by latent.
     """
-    n_latents = len(n)
-    row_sum = np.zeros(n_latents)
-    row_count = np.zeros(n_latents, np.int32)
-    touched = np.empty(n_latents, np.int32)
+    row = np.zeros((len(n), 2))
+    touched = np.empty(len(n), np.int32)
     i_out, j_out, n_out = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
     s_out, r_out = np.empty(1024), np.empty(1024, np.float32)
     size = 0
@@ -153,22 +152,20 @@ def pairs_of_rows(low, high, offset, position, remaining, index, value, kind, n_
             x = np.float64(value[k])
             for m in range(k + 1, k + 1 + np.int64(remaining[at])):
                 j = index[m]
-                if row_count[j] == 0:
+                if row[j, 1] == 0:
                     touched[n_touched] = j
                     n_touched += 1
-                row_count[j] += 1
-                row_sum[j] += x * value[m]
+                row[j, 0] += x * value[m]
+                row[j, 1] += 1
         i_out, j_out, n_out, s_out, r_out = _room(i_out, j_out, n_out, s_out, r_out, size + n_touched)
         first = size
         for t in range(n_touched):
             j = touched[t]
-            r = similarity(kind, n_units, n[i], s[i], q[i], n[j], s[j], q[j], row_count[j], row_sum[j])
+            r = similarity(kind, n_units, n[i], z[i], n[j], z[j], row[j, 1], row[j, 0])
             if r > floor:
-                i_out[size], j_out[size], n_out[size] = i, j, row_count[j]
-                s_out[size], r_out[size] = row_sum[j], r
+                i_out[size], j_out[size], n_out[size], s_out[size], r_out[size] = i, j, row[j, 1], row[j, 0], r
                 size += 1
-            row_count[j] = 0
-            row_sum[j] = 0
+            row[j] = 0
         order = np.argsort(j_out[first:size])
         j_out[first:size] = j_out[first:size][order]
         n_out[first:size] = n_out[first:size][order]
@@ -178,32 +175,31 @@ def pairs_of_rows(low, high, offset, position, remaining, index, value, kind, n_
 
 
 @numba.njit(cache=True, nogil=True)
-def add_slab(offset, position, remaining, index, value, sums, counts):
-    """Add one slab of units to the accumulators [rows of the block, n_latents]."""
-    for row in range(len(sums)):
-        for at in range(offset[row], offset[row + 1]):
+def add_slab(offset, position, remaining, index, value, rows):
+    """Add one slab of units to the accumulators (sum, count) of a block of latents, float64 [block, s, 2]."""
+    for i in range(len(rows)):
+        for at in range(offset[i], offset[i + 1]):
             k = position[at]
             x = np.float64(value[k])
             for m in range(k + 1, k + 1 + np.int64(remaining[at])):
-                sums[row, index[m]] += x * value[m]
-                counts[row, index[m]] += 1
+                rows[i, index[m], 0] += x * value[m]
+                rows[i, index[m], 1] += 1
 
 
 @numba.njit(cache=True, nogil=True)
-def pairs_of_block(low, sums, counts, kind, n_units, n, s, q, floor):
-    """``pairs_of_rows`` from finished accumulators of a block of rows."""
+def pairs_of_block(low, rows, kind, n_units, n, z, floor):
+    """``pairs_of_rows`` from the finished accumulators of a block of latents."""
     i_out, j_out, n_out = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
     s_out, r_out = np.empty(1024), np.empty(1024, np.float32)
     size = 0
-    for row in range(len(sums)):
-        i = low + row
+    for i in range(low, low + len(rows)):
+        row = rows[i - low]
         i_out, j_out, n_out, s_out, r_out = _room(i_out, j_out, n_out, s_out, r_out, size + len(n))
         for j in range(i + 1, len(n)):
-            if counts[row, j] == 0:
+            if row[j, 1] == 0:
                 continue
-            r = similarity(kind, n_units, n[i], s[i], q[i], n[j], s[j], q[j], counts[row, j], sums[row, j])
+            r = similarity(kind, n_units, n[i], z[i], n[j], z[j], row[j, 1], row[j, 0])
             if r > floor:
-                i_out[size], j_out[size], n_out[size] = i, j, counts[row, j]
-                s_out[size], r_out[size] = sums[row, j], r
+                i_out[size], j_out[size], n_out[size], s_out[size], r_out[size] = i, j, row[j, 1], row[j, 0], r
                 size += 1
     return i_out[:size], j_out[:size], n_out[:size], s_out[:size], r_out[:size]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from pipeline.errors import PipelineError
 
 MIB = 1 << 20
+ROW_ENTRY_BYTES = 16  # an accumulator's sum and count, float64
 
 
 class BlockPlan(NamedTuple):
@@ -44,24 +45,26 @@ def plan_blocks(
     """The plan with the fewest reads that fits ``memory_bytes`` a process with ``threads`` tasks at once.
 
     ``shared``: the tasks are threads of one process and may share codes in memory. One row of accumulators is
-    12 bytes (float64 sum, int32 count) times ``n_latents``.
+    ``ROW_ENTRY_BYTES`` times ``n_latents``.
 
     >>> print(plan_blocks(16384, 1_000_000, 50_000_000, 2, 2 << 30, 2, shared=True))
-    64 blocks of 256 latents, codes in memory, 595 MiB a process
+    64 blocks of 256 latents, codes in memory, 592 MiB a process
     >>> print(plan_blocks(16384, 1_000_000, 50_000_000, 2, 1 << 30, 1, shared=False))
-    5 blocks of 4096 latents, slabs of 8,388,608 entries, 896 MiB a process
+    7 blocks of 2688 latents, slabs of 5,592,405 entries, 800 MiB a process
     """
-    resident_bytes = nnz * entry_bytes(index_bytes) + 20 * n_units + threads * 16 * n_latents
+    resident_bytes = nnz * entry_bytes(index_bytes) + 20 * n_units + threads * 24 * n_latents
     if shared and resident_bytes <= memory_bytes and nnz < 2**31:
         rows = max(1, min(256, -(-n_latents // (8 * threads))))
         return BlockPlan(True, rows, -(-n_latents // rows), nnz, resident_bytes)
-    slab_entries = max(1, min(nnz, memory_bytes // (8 * threads) // (2 * entry_bytes(index_bytes))))
-    slab_bytes = threads * slab_entries * 2 * entry_bytes(index_bytes)
-    rows = (memory_bytes - slab_bytes) * 3 // 4 // (threads * 12 * n_latents)
+    # An eighth for the slab (twice: as read, and by latent), three quarters of the rest for the accumulators.
+    row_bytes, slab_entry_bytes = ROW_ENTRY_BYTES * n_latents, 2 * entry_bytes(index_bytes)
+    slab_entries = max(1, min(nnz, memory_bytes // (8 * threads * slab_entry_bytes)))
+    slab_bytes = threads * slab_entries * slab_entry_bytes
+    rows = min(n_latents, (memory_bytes - slab_bytes) * 3 // (4 * threads * row_bytes))
     if rows < 1:
         raise PipelineError(
             f"one row of {n_latents:,} sums and a slab of codes do not fit {memory_bytes / MIB:,.0f} MiB; "
             "raise correlation.memory_mib"
         )
-    rows = min(rows, n_latents)
-    return BlockPlan(False, rows, -(-n_latents // rows), slab_entries, slab_bytes + threads * rows * 12 * n_latents)
+    needed = slab_bytes + threads * rows * row_bytes
+    return BlockPlan(False, rows, -(-n_latents // rows), slab_entries, needed)

@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from pipeline.hierarchy.correlation import Correlation, Pairs
 from pipeline.hierarchy.dendrogram import condensed_distance, linkage_of
-from pipeline.hierarchy.kernels import SIMILARITIES, columns, latent_sums, similarities
+from pipeline.hierarchy.kernels import SIMILARITIES, columns, latent_sums, similarities, standardisation
 from pipeline.hierarchy.source import Source, Sums
 from pipeline.hierarchy.tree import FeatureTree
 
@@ -98,7 +98,8 @@ def replicate(correlation: Correlation, sums: GroupSums, weights: np.ndarray) ->
     total = Sums(int(weights @ sums.n_units), weights @ sums.n, weights @ sums.s, weights @ sums.q)
     n_ij, s_ij = sums.n_ij @ weights, sums.s_ij @ weights
     i, j = sums.pairs.i, sums.pairs.j
-    r = similarities(SIMILARITIES[correlation.similarity], *total, i, j, n_ij, s_ij)
+    kind = SIMILARITIES[correlation.similarity]
+    r = similarities(kind, total.n_units, total.n, standardisation(kind, *total), i, j, n_ij, s_ij)
     pairs = Pairs(i, j, n_ij, s_ij, r.astype(np.float32))
     return correlation._replace(sums=total, pairs=pairs, significant=np.zeros(len(i), bool))
 
