@@ -1,0 +1,57 @@
+"""What tokens look like as text, without loading a model (or torch): read from the tokenizer's own file."""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders
+
+from pipeline.errors import PipelineError
+from pipeline.files import read_json
+
+_FILE = "tokenizer.json"
+
+
+class TokenText:
+    """Text of single tokens; one that begins a word starts with a space, so joined pieces read as text."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def open(cls, model_dir: Path) -> "TokenText":
+        """From a model folder, or the cached hub model that its ``reference.json`` names."""
+        return cls(Tokenizer.from_file(str(_tokenizer_file(model_dir))))
+
+    def piece(self, token: int) -> str:
+        """One token; unknown ids (padding of the embedding matrix) read as their number."""
+        raw = self._tokenizer.id_to_token(token)
+        if raw is None:
+            return f" <{token}>"
+        decoder = self._tokenizer.decoder
+        if decoder is None:  # whole words
+            return f" {raw}"
+        if isinstance(decoder, decoders.Metaspace):  # its decoder drops the first space
+            return raw.replace("▁", " ")
+        return decoder.decode([raw])
+
+
+def _tokenizer_file(model_dir: Path) -> Path:
+    if not (model_dir / "reference.json").exists():
+        found = model_dir / _FILE
+    else:
+        reference = read_json(model_dir / "reference.json")
+        found = Path(reference["id"]).expanduser() / _FILE
+        if not found.parent.is_dir():
+            found = _cached(reference["id"], reference.get("revision"))
+    if not found.exists():
+        raise PipelineError(f"{found} is missing; save the model's fast tokenizer there")
+    return found
+
+
+def _cached(name: str, revision: str | None) -> Path:
+    """The file in the local Hugging Face cache, where caching the activations has put it."""
+    from huggingface_hub import try_to_load_from_cache  # half a second, and only hub models need it
+
+    path = try_to_load_from_cache(name, _FILE, revision=revision)
+    if not isinstance(path, str):
+        raise PipelineError(f"the tokenizer of {name} is not in the local Hugging Face cache; run `hf download {name}`")
+    return Path(path)

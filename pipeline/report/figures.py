@@ -1,0 +1,136 @@
+"""Training curves, and forgetting against damage."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.report.evidence import Evidence
+from pipeline.report.methods import in_order, kind_of
+from pipeline.report.style import Look, literal, look, new_figure
+
+INTERVAL = 1.96  # standard errors: 95 %
+CHANCE = 25.0  # % of four options
+_CURVES = {
+    "explained_variance": "explained variance",
+    "l0": "active latents per token (L0)",
+    "dead_share": "dead latents (share)",
+    "loss": "loss",
+}
+# What was asked: final_info's name, the sweep's name, the words on the axis.
+ASKED = {
+    "cloze": ("forget_cloze", "forget_cloze", "target still completed, % of held-out probes"),
+    "mcq": ("forget_mcq", "forget_choice", "target still chosen out of four, % of held-out probes"),
+}
+DAMAGE = {
+    "sibling_drop": "siblings' loss, points",
+    "other_drop": "other knowledge's loss, points",
+    "general_drop": "general knowledge's loss, points",
+}
+
+
+def training_curves(training: dict[str, Any]) -> Figure:
+    """Explained variance, L0, dead share and loss against optimiser steps."""
+    rows = training["curves"]
+    names = [name for name in _CURVES if any(name in row for row in rows)]
+    figure, axes = new_figure(7, 4.4, 2, 2)
+    for ax, name in zip(axes, names, strict=False):
+        known = [row for row in rows if name in row]
+        ax.plot([row["step"] for row in known], [row[name] for row in known], color=look(0).colour, linewidth=1.3)
+        ax.set_title(_CURVES[name])
+    for ax in axes[len(names) :]:
+        ax.set_visible(False)
+    for ax in axes[2:]:
+        ax.set_xlabel("training step")
+    return figure
+
+
+def tradeoffs(evidence: Evidence) -> dict[str, Figure]:
+    """Per level and way of asking: ``tradeoff_<level>_cloze`` and ``_mcq``."""
+    found = {}
+    for level in evidence.levels():
+        for asked in ASKED:
+            figure = tradeoff(evidence, level, asked)
+            if figure is not None:
+                found[f"tradeoff_{level}_{asked}"] = figure
+    return found
+
+
+def tradeoff(evidence: Evidence, level: str, asked: str) -> Figure | None:
+    """Forgetting against damage: every method's dev sweep, its best front as a line, its test figure with intervals.
+
+    Lower left is better. None where there is nothing to measure damage on.
+    """
+    after, candidate, words = ASKED[asked]
+    harm = next((name for name in DAMAGE if name in evidence.means(f"unlearning/none/{level}")), None)
+    methods = [name for name in in_order(evidence.methods(level))]
+    if harm is None or not methods:
+        return None
+    figure, (ax,) = new_figure(5.6, 4.6)
+    for number, method in enumerate(methods):
+        style = look(number)
+        cell = evidence.cells.get((method, level))
+        if cell:
+            _sweep(ax, [(100 * row[candidate], row[harm]) for row in cell.candidates if row[harm] is not None], style)
+        key = f"unlearning/{method}/{level}"
+        _point(ax, evidence.means(key), evidence.stderrs(key), after, harm, method, style)
+    if asked == "mcq":
+        ax.axvline(CHANCE, color="0.6", linewidth=0.8, linestyle=":")
+        ax.annotate("chance", (CHANCE, 1), xycoords=("data", "axes fraction"), color="0.4", fontsize=8, ha="center")
+    ax.set_xlim(-3, 103)
+    ax.set_xlabel(words)
+    ax.set_ylabel(DAMAGE[harm])
+    ax.set_title(literal(f"{level} {' / '.join(evidence.corpus['targets'][level])}"))
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, fontsize=8.5, handlelength=2.4)
+    return figure
+
+
+def _sweep(ax: Axes, points: list[tuple[float, float]], style: Look) -> None:
+    """All candidates of the dev sweep, and the line of those that no other beats in both."""
+    if not points:
+        return
+    ax.plot(*zip(*points, strict=True), style.marker, color=style.colour, markersize=3, alpha=0.25, fillstyle="none")
+    front = pareto(points)
+    (line,) = ax.plot(*zip(*front, strict=True), color=style.colour, linewidth=1.1, alpha=0.8)
+    if style.dashes:
+        line.set_dashes(style.dashes)
+
+
+def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that none is at least as low in both, from left to right.
+
+    >>> pareto([(3, 3), (1, 2), (2, 1), (2, 5)])
+    [(1, 2), (2, 1)]
+    """
+    front: list[tuple[float, float]] = []
+    for point in sorted(set(points)):
+        if not front or point[1] < front[-1][1]:
+            front.append(point)
+    return front
+
+
+def _point(
+    ax: Axes, means: dict[str, float], stderrs: dict[str, float], after: str, harm: str, method: str, style: Look
+) -> None:
+    if after not in means or harm not in means:
+        return
+    x, y = 100 * means[after], means[harm]
+    errors = np.array([[INTERVAL * 100 * stderrs.get(after, 0)], [INTERVAL * stderrs.get(harm, 0)]])
+    face = "white" if kind_of(method) in ("control", "reference") else style.colour
+    line = ax.errorbar(
+        x,
+        y,
+        xerr=errors[0],
+        yerr=errors[1],
+        fmt=style.marker,
+        color=style.colour,
+        markerfacecolor=face,
+        markersize=8,
+        capsize=2.5,
+        elinewidth=1,
+        linewidth=1.1,
+        label=method,
+        zorder=3,
+    )
+    line.lines[0].set_markeredgecolor("black" if face != "white" else style.colour)

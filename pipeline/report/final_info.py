@@ -1,0 +1,61 @@
+"""``final_info.json`` in the AI-Scientist form: ``{key: {"means", "stderrs", "final_info_dict"}}``, plain floats only.
+
+The keys are fixed, because users' scripts rely on them; what was not computed is absent, never zero.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.files import read_json
+
+SEED_BASELINE = "seed_baseline/sparse_probing"
+_KEYS = re.compile(
+    r"language_model|sae|hierarchy|unlearning/\w+/[^/]+|scope/\w+|few_shot/\w+/\d+|relearning/\w+|sae_bench/\w+|"
+    + SEED_BASELINE
+)
+
+
+def read_entries(evaluation: Path) -> dict[str, dict[str, Any]]:
+    """Every entry of the files in ``data/evaluation``, the order of a run's own questions: model, SAE, tree, edits."""
+    order = ("language_model", "sae", "hierarchy", "unlearning")
+    files = sorted(evaluation.glob("*.json"), key=lambda f: (order.index(f.stem) if f.stem in order else 9, f.stem))
+    if not files:
+        raise PipelineError(f"{evaluation} holds no figures; run `dvc repro evaluate`")
+    return {key: entry for file in files for key, entry in read_json(file).items()}
+
+
+def collect(
+    entries: Mapping[str, Mapping[str, Any]], sae_bench: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The content of ``final_info.json``: evaluation entries, sae-bench's own metrics, the seed's unchanged figures."""
+    collected = {key: _entry(key, entry["means"], entry["stderrs"]) for key, entry in entries.items()}
+    for name, metrics in sae_bench.get("metrics", {}).items():
+        collected[f"sae_bench/{name}"] = _entry(f"sae_bench/{name}", metrics, {})
+    collected[SEED_BASELINE] = _entry(SEED_BASELINE, baseline_metrics(baseline), {})
+    return collected
+
+
+def baseline_metrics(baseline: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a sae-bench result file by their own names; what it did not compute is absent."""
+    categories = baseline["eval_result_metrics"].values()
+    return {name: value for category in categories for name, value in category.items() if value is not None}
+
+
+def _entry(key: str, means: Mapping[str, float], stderrs: Mapping[str, float]) -> dict[str, Any]:
+    """One run has one seed, so each list of ``final_info_dict`` holds one value."""
+    if not _KEYS.fullmatch(key):
+        raise PipelineError(f"data/evaluation has the entry {key!r}, which has no place in final_info.json")
+    numbers = {name: _plain(f"{key}: {name}", value) for name, value in means.items()}
+    errors = {name: _plain(f"{key}: stderr of {name}", value) for name, value in stderrs.items()}
+    return {"means": numbers, "stderrs": errors, "final_info_dict": {name: [value] for name, value in numbers.items()}}
+
+
+def _plain(where: str, value: float) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise PipelineError(f"{where} is {number}; final_info.json holds finite numbers only")
+    return number

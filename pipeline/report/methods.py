@@ -1,0 +1,55 @@
+"""What every method is, in words, and what its forgetting is worth."""
+
+from typing import Literal, NamedTuple
+
+Kind = Literal["reference", "clamp", "guard", "weights", "control"]
+
+
+class Method(NamedTuple):
+    kind: Kind
+    what: str
+
+
+# In the order of the tables.
+METHODS: dict[str, Method] = {
+    "none": Method("reference", "the model as it is"),
+    "never_taught": Method("reference", "a model that never saw the target"),
+    "subtree": Method("clamp", "the best disjoint nodes of the dendrogram, from any level, clamped"),
+    "level_cut": Method("clamp", "whole groups of one cut of the dendrogram, clamped"),
+    "gates_tree": Method("clamp", "learned gates on latents, tied along the tree"),
+    "flat_frequency": Method("clamp", "the latents that fire most on the target and rarely elsewhere (Farrell 2024)"),
+    "flat_log_odds": Method("clamp", "the latents with the highest log-odds on the target"),
+    "flat_importance": Method("clamp", "the latents with the highest measured effect"),
+    "gates_flat": Method("clamp", "learned gates on single latents"),
+    "guard_flat": Method("guard", "a detector over latents decides where the clamp acts"),
+    "guard_tree": Method("guard", "a detector over groups decides where the clamp acts"),
+    "fixed_vector": Method("guard", "a fixed vector is added where the same detector fires; no dictionary"),
+    "grad_diff": Method("weights", "gradient ascent on the target, descent on what must stay"),
+    "grad_ascent": Method("weights", "gradient ascent on the target"),
+    "npo": Method("weights", "negative preference optimisation"),
+    "rmu": Method("weights", "representation misdirection"),
+    "group_adapter": Method("weights", "a persistent adapter guided by the groups"),
+    "scope_npo": Method("weights", "NPO on a forget set completed by the tree"),
+    "random_groups": Method("control", "random latents, as many and as active as those of subtree"),
+    "shuffled_tree": Method("control", "subtree on a tree with shuffled leaves"),
+    "random_dictionary": Method("control", "subtree on a dictionary of random directions"),
+}
+
+THREAT: dict[Kind, str] = {
+    "reference": "",
+    "clamp": "Acts at inference: it blocks, it does not erase. Whoever can remove the hook has the knowledge back.",
+    "guard": "Guards block, they do not erase: a detector decides when to edit, and without the hook, or in text "
+    "that the detector misses, the knowledge is there.",
+    "weights": "Changes the weights; needs no hook. Fine-tuning on a little related text may bring the knowledge back.",
+    "control": "A control: what it forgets and breaks, any edit of that size would.",
+}
+
+
+def kind_of(method: str) -> Kind:
+    return METHODS[method].kind if method in METHODS else "clamp"
+
+
+def in_order(methods: list[str]) -> list[str]:
+    """As in the tables; a method that this page does not know comes last."""
+    order = list(METHODS)
+    return sorted(methods, key=lambda name: (order.index(name) if name in METHODS else len(order), name))

@@ -1,0 +1,188 @@
+"""One HTML page that needs nothing else: no network, no other file, no script that is not its own."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.report import sections
+from pipeline.report.evidence import Evidence
+from pipeline.report.markup import Markup, joined, table, tag
+
+
+class ChosenGroup(NamedTuple):
+    """A group of latents that an edit acts on, with the words it stands for."""
+
+    level: str
+    latents: list[int]
+    words: list[str]
+
+
+class Pictures:
+    """The PNG files of the report's folder, to be put into the page."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, name: str, caption: str) -> Markup | None:
+        """The picture with its caption; None where there is none by that name."""
+        path = self._folder / f"{name}.png"
+        if not path.exists():
+            return None
+        source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+        return tag("figure", tag("img", src=source, alt=caption, loading="lazy"), tag("figcaption", caption))
+
+
+def page(
+    evidence: Evidence,
+    chosen: Sequence[ChosenGroup],
+    pictures: Pictures,
+    versions: Mapping[str, str],
+    hashes: Mapping[str, str],
+) -> str:
+    """The whole document."""
+    parts = {
+        "What was forgotten, what was damaged": _first(evidence),
+        "Trade-off": joined(_level(evidence, level, pictures) for level in evidence.levels()),
+        "Methods and what they are worth": tag("div", sections.methods_and_threats(evidence), class_="words"),
+        "The dictionary": _dictionary(evidence, pictures),
+        "The hierarchy": _hierarchy(evidence, pictures),
+        "Groups that subtree chose": _groups(chosen),
+        "sae-bench": _bench(evidence),
+        "Stage times": tag("div", sections.times(evidence), class_="words"),
+        "Provenance": _provenance(evidence, versions, hashes),
+        "Where to look next": _next(),
+    }
+    links = [tag("a", title, href=f"#part-{k}") for k, title in enumerate(parts)]
+    body = [
+        tag("section", tag("h2", title, id=f"part-{k}"), content) for k, (title, content) in enumerate(parts.items())
+    ]
+    return _document(joined([tag("h1", _title(evidence)), tag("nav", links), *body]))
+
+
+def _document(body: Markup) -> str:
+    """The content security policy lets nothing be fetched and no script run, whatever slipped into the text."""
+    css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", "Unlearning report"),
+        tag("style", Markup(css)),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', body), lang='en')}\n"
+
+
+def _title(evidence: Evidence) -> str:
+    model = evidence.sae.get("metadata", {}).get("model_name", "a language model")
+    return f"Targeted unlearning in {model}: what was forgotten, what was damaged"
+
+
+def _first(evidence: Evidence) -> Markup:
+    note = (
+        "Cloze: the model completes the fact by itself. Choice: it picks the right one of four options (chance 25 %). "
+        "Losses are points of cloze, before minus after. Guards block, they do not erase; clamps act at inference too."
+    )
+    return joined([sections.headline(evidence), tag("p", note, class_="soft")])
+
+
+def _level(evidence: Evidence, level: str, pictures: Pictures) -> Markup:
+    caption = (
+        "Small: candidates on the dev split, a line joins the best. Large: the kept edit on the test split with "
+        "95 % intervals. Lower left is better."
+    )
+    drawn = [pictures.get(f"tradeoff_{level}_{asked}", caption) for asked in ("cloze", "mcq")]
+    note = (
+        "± is half a 95 % interval (1.96 bootstrap standard errors over facts); losses in points. "
+        "Italics: references and controls."
+    )
+    return joined(
+        [
+            tag("h3", f"{level}: {' / '.join(evidence.corpus['targets'][level])}"),
+            sections.trade_off(evidence, level),
+            tag("p", note, class_="soft"),
+            tag("div", drawn, class_="pair"),
+        ]
+    )
+
+
+def _dictionary(evidence: Evidence, pictures: Pictures) -> Markup:
+    about = {key: evidence.sae[key] for key in ("architecture", "d_in", "d_sae") if key in evidence.sae}
+    about |= {key: value for key, value in evidence.sae.get("metadata", {}).items() if key.startswith("hook")}
+    return joined(
+        [
+            tag("p", ", ".join(f"{key} {value}" for key, value in about.items())),
+            sections.entry_table(evidence, "sae"),
+            pictures.get("training", "Training of the dictionary"),
+            tag("h3", "The language model"),
+            sections.entry_table(evidence, "language_model"),
+        ]
+    )
+
+
+def _hierarchy(evidence: Evidence, pictures: Pictures) -> Markup:
+    note = (
+        "Stability: agreement of a cut with trees of resampled documents (adjusted Rand index; 1 the same, 0 chance), "
+        "beside the same with shuffled leaves. Coherence lift: how much more a group's latents fire together on "
+        "held-out text than random latents of the same rates."
+    )
+    said = [tag("p", f"{scale} scale: {row['summary']}", class_="soft") for scale, row in evidence.stability.items()]
+    picture = pictures.get(
+        "dendrogram",
+        "The upper merges of the tree, its cuts (dashed), and the latents that subtree clamps (marks on top)",
+    )
+    return joined([sections.hierarchy(evidence), tag("p", note, class_="soft"), *said, picture])
+
+
+def _groups(chosen: Sequence[ChosenGroup]) -> Markup:
+    if not chosen:
+        return tag("p", "No edit of this run names groups.")
+    rows = [
+        [row.level, str(len(row.latents)), " ".join(row.words) or "-", ", ".join(map(str, row.latents))]
+        for row in chosen
+    ]
+    return tag("div", table(["level", "latents", "words", "which"], rows), class_="words")
+
+
+def _bench(evidence: Evidence) -> Markup:
+    note = (
+        "The seed's baseline was measured on google/gemma-2-2b with sae-bench's own data sets; its SAE columns are 0.5 "
+        "throughout: an untrained SAE (0 training steps). Figures on other data do not compare one to one."
+    )
+    return joined([sections.sae_bench(evidence), tag("p", note, class_="soft")])
+
+
+def _provenance(evidence: Evidence, versions: Mapping[str, str], hashes: Mapping[str, str]) -> Markup:
+    seed = evidence.params.get("run", {}).get("seed")
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return joined(
+        [
+            tag("p", f"Seed {seed}. {packages}."),
+            table(["content", "sha256"], [[name, tag("code", value[:16])] for name, value in hashes.items()]),
+            tag("p", "Source of the corpus: ", ", ".join(f"{k} {v}" for k, v in evidence.corpus["source"].items())),
+            tag("h3", "Configuration"),
+            tag("div", sections.settings(evidence.params), class_="words"),
+        ]
+    )
+
+
+def _next() -> Markup:
+    files = {
+        "final_info.json": "every figure of this page",
+        "data/evaluation/": "the values behind them, item by item",
+        "data/unlearning/<method>/<level>/": "the edit (edit.json, edit.safetensors) and its dev sweep",
+        "data/dendrogram/": "the tree: linkage.npy (scipy), tree.json, tree.nwk, groups.json",
+        "data/report/": "the figures of this page as PNG and SVG",
+    }
+    commands = "\n".join(
+        [
+            "uv run python -m stages.inspect dendrogram",
+            "uv run python -m stages.inspect group 12",
+            "uv run python -m stages.inspect feature 345",
+            "uv run python -m stages.inspect edit subtree/topic",
+        ]
+    )
+    listed = [tag("li", tag("code", path), f": {what}") for path, what in files.items()]
+    return joined([tag("ul", listed), tag("pre", commands)])

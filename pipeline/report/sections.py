@@ -1,0 +1,142 @@
+"""The parts of the page that are words and tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.evidence import Evidence
+from pipeline.report.figures import INTERVAL
+from pipeline.report.final_info import baseline_metrics
+from pipeline.report.markup import Markup, joined, table, tag
+from pipeline.report.methods import METHODS, THREAT, in_order, kind_of
+from pipeline.report.verdict import GONE, HARMED, NEAR_CHANCE, UNHARMED, chosen_methods, verdict
+
+# Column of the trade-off table: final_info's name, its head, scale, digits.
+_COLUMNS = (
+    ("forget_mcq", "target, choice %", 100, 1),
+    ("forget_cloze", "target, cloze %", 100, 1),
+    ("novel_cloze", "target, new templates %", 100, 1),
+    ("sibling_drop", "siblings, loss", 1, 1),
+    ("other_drop", "other, loss", 1, 1),
+    ("general_drop", "general, loss", 1, 1),
+    ("perplexity_ratio", "perplexity ratio", 1, 3),
+    ("sibling_precision", "sibling precision", 1, 2),
+    ("edit_norm", "edit norm", 1, 2),
+    ("latents", "latents", 1, 0),
+    ("seconds", "seconds", 1, 1),
+)
+
+
+def figure_of(means: Mapping[str, float], stderrs: Mapping[str, float], name: str, scale: float, digits: int) -> str:
+    """``27.1 ± 3.0``, the half width of a 95 % interval; a dash for what was not computed."""
+    if name not in means:
+        return "-"
+    value = f"{scale * means[name]:,.{digits}f}"
+    return f"{value} ± {INTERVAL * scale * stderrs[name]:.{digits}f}" if name in stderrs else value
+
+
+def headline(evidence: Evidence) -> Markup:
+    """For every target: what was asked to be forgotten, what each chosen method did, in words."""
+    return joined(_headline(evidence, level) for level in evidence.levels())
+
+
+def _headline(evidence: Evidence, level: str) -> Markup:
+    before = evidence.means(f"unlearning/none/{level}")
+    target = " / ".join(evidence.corpus["targets"][level])
+    lines = []
+    for method in chosen_methods(evidence, level):
+        means = evidence.means(f"unlearning/{method}/{level}")
+        said = verdict(means, before)
+        remains = f"cloze {100 * means['forget_cloze']:.0f} %, choice {100 * means['forget_mcq']:.0f} %"
+        guard = " (a guard: it blocks, it does not erase)" if kind_of(method) == "guard" else ""
+        lines.append(
+            tag("li", tag("b", method), guard, ": the target is ", tag("b", said.forgot), f" ({remains}); {said.broke}",
+                f" (siblings lost {means['sibling_drop']:.1f} points)" if "sibling_drop" in means else "", ".")
+        )  # fmt: skip
+    known = f"Before: cloze {100 * before['forget_cloze']:.0f} %, choice {100 * before['forget_mcq']:.0f} %."
+    return tag("div", tag("h3", f"{level}: ", target), tag("p", known), tag("ul", lines), class_="verdict")
+
+
+def trade_off(evidence: Evidence, level: str) -> Markup:
+    """All methods on one target, the controls in the same table."""
+    keys = {method: f"unlearning/{method}/{level}" for method in in_order(evidence.methods(level))}
+    shown = [column for column in _COLUMNS if any(column[0] in evidence.means(key) for key in keys.values())]
+    rows = [
+        [
+            tag("span", method, title=METHODS[method].what if method in METHODS else None),
+            *(figure_of(evidence.means(key), evidence.stderrs(key), name, *form) for name, _, *form in shown),
+        ]
+        for method, key in keys.items()
+    ]
+    return table(["method", *(head for _, head, *_ in shown)], rows, [kind_of(method) for method in keys])
+
+
+def methods_and_threats(evidence: Evidence) -> Markup:
+    """What each method is and what its forgetting is worth."""
+    used = in_order(sorted({method for level in evidence.levels() for method in evidence.methods(level)}))
+    rows = [[name, METHODS[name].what, f"{kind_of(name)}. {THREAT[kind_of(name)]}"] for name in used if name in METHODS]
+    rules = (
+        f"Forgotten: cloze at most {GONE:.0%} and choice within {100 * NEAR_CHANCE:.0f} points of chance (25 %). "
+        f"Hardly any damage: below {UNHARMED:.0f} points everywhere; heavy: {HARMED:.0f} points or more. "
+        "Every edit was chosen on the dev split; all figures here are of the test split, in wordings that no edit saw."
+    )
+    return joined([tag("p", rules), table(["method", "what it does", "kind, and what it is worth"], rows)])
+
+
+def entry_table(evidence: Evidence, key: str) -> Markup:
+    """All figures of one entry, each with its 95 % interval where it has one."""
+    means, stderrs = evidence.means(key), evidence.stderrs(key)
+    return table(["figure", "value"], [[name, figure_of(means, stderrs, name, 1, 3)] for name in means])
+
+
+def hierarchy(evidence: Evidence) -> Markup:
+    """Per cut: groups, stability against the null, coherence; then what is said of the whole tree."""
+    means, stderrs = evidence.means("hierarchy"), evidence.stderrs("hierarchy")
+    names = ("groups", "stability_ari", "stability_null", "coherence_lift")
+    rows = [
+        [
+            f"cut {cut['level']}",
+            f"{cut['correlation']:.2f}",
+            *(
+                figure_of(means, stderrs, f"{name}_level_{cut['level']}", 1, 0 if name == "groups" else 3)
+                for name in names
+            ),
+        ]
+        for cut in evidence.groups["cuts"]
+    ]
+    head = ["", "merged at r ≥", "groups of 2 or more", "stability (ARI)", "stability, null", "coherence lift"]
+    rest = {name: value for name, value in means.items() if "_level_" not in name}
+    of_tree = [[name, figure_of(rest, stderrs, name, 1, 3)] for name in rest]
+    return joined([table(head, rows), table(["whole tree", "value"], of_tree)])
+
+
+def sae_bench(evidence: Evidence) -> Markup:
+    """sae-bench's figures of this run, the seed's baseline beside sparse probing."""
+    parts = []
+    theirs = baseline_metrics(evidence.baseline)
+    for name, metrics in evidence.sae_bench.get("metrics", {}).items():
+        beside = theirs if name == "sparse_probing" else {}
+        rows = [
+            [metric, f"{value:.4g}", *([f"{beside[metric]:.4g}" if metric in beside else "-"] if beside else [])]
+            for metric, value in metrics.items()
+        ]
+        head = [name, "this run", *(["the seed's baseline (gemma-2-2b)"] if beside else [])]
+        parts.append(table(head, rows))
+    for name, reason in evidence.sae_bench.get("failed", {}).items():
+        parts.append(tag("p", tag("b", name), " failed: ", reason))
+    return joined(parts) if parts else tag("p", "sae-bench was not run.")
+
+
+def times(evidence: Evidence) -> Markup:
+    """What each stage took and said."""
+    total = sum(row["seconds"] for row in evidence.times)
+    rows = [[row["stage"], f"{row['seconds']:,.1f}", row["summary"]] for row in evidence.times]
+    return table(["stage", "seconds", "said"], [*rows, ["all", f"{total:,.1f}", ""]])
+
+
+def settings(params: Mapping[str, Any]) -> Markup:
+    """The resolved configuration, section by section, folded."""
+    return joined(
+        tag("details", tag("summary", section), table(["key", "value"], [[k, str(v)] for k, v in content.items()]))
+        for section, content in params.items()
+        if isinstance(content, Mapping) and content
+    )

@@ -1,0 +1,75 @@
+"""What happened, in words a reader need not compute."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pipeline.report.evidence import Evidence
+from pipeline.report.methods import kind_of
+
+CHANCE = 0.25  # four options
+NEAR_CHANCE = 0.10  # of multiple choice, either side
+GONE = 0.10  # cloze
+UNHARMED, HARMED = 2.0, 10.0  # points lost
+
+
+class Verdict(NamedTuple):
+    """``forgot`` and ``broke`` complete "the target is ..." and "..."."""
+
+    forgot: str
+    broke: str
+
+
+def verdict(means: Mapping[str, float], before: Mapping[str, float]) -> Verdict:
+    """Judge one method on one target by its test figures; the thresholds are the constants above."""
+    return Verdict(_forgot(means, before), _broke(means))
+
+
+def _forgot(means: Mapping[str, float], before: Mapping[str, float]) -> str:
+    cloze, choice = means["forget_cloze"], means["forget_mcq"]
+    if cloze <= GONE and abs(choice - CHANCE) <= NEAR_CHANCE:
+        return "forgotten"
+    if cloze <= GONE and choice < CHANCE - NEAR_CHANCE:
+        return "pushed below chance (right answers are avoided, which gives them away)"
+    if cloze <= GONE:
+        return "no longer completed, but still recognised among options"
+    if cloze <= before["forget_cloze"] / 2:
+        return "partly forgotten"
+    return "still known"
+
+
+def _broke(means: Mapping[str, float]) -> str:
+    harmed = {
+        words: means[name]
+        for name, words in (
+            ("sibling_drop", "its siblings"),
+            ("other_drop", "other knowledge"),
+            ("general_drop", "general knowledge"),
+        )
+        if name in means
+    }
+    heavy = [words for words, drop in harmed.items() if drop >= HARMED]
+    some = [words for words, drop in harmed.items() if UNHARMED <= drop < HARMED]
+    if not harmed:
+        return "damage was not measured"
+    if heavy:
+        return f"heavy damage to {_and(heavy)}" + (f", some to {_and(some)}" if some else "")
+    return f"some damage to {_and(some)}" if some else "hardly any damage"
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def chosen_methods(evidence: Evidence, level: str) -> list[str]:
+    """What the headline speaks of: the edit with the lowest dev objective, the best one that is no guard, ``subtree``.
+
+    The choice sees the dev split only; controls and references are not candidates.
+    """
+    tried = {
+        method: evidence.cells[method, level].objective
+        for method in evidence.methods(level)
+        if (method, level) in evidence.cells and kind_of(method) in ("clamp", "guard", "weights")
+    }
+    ranked = sorted(tried, key=lambda method: tried[method])
+    unguarded = [method for method in ranked if kind_of(method) != "guard"]
+    return list(dict.fromkeys([*ranked[:1], *unguarded[:1], *(["subtree"] if "subtree" in tried else [])]))

@@ -1,0 +1,250 @@
+"""The report: final_info's form, names for groups, figures, and a page that nothing planted in text can break."""
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_files import DROPS, PLANTED, write_all
+
+from pipeline.activations.codes import CodesStore
+from pipeline.errors import PipelineError
+from pipeline.files import write_json
+from pipeline.hierarchy.tree import load_tree
+from pipeline.language_model.token_text import TokenText
+from pipeline.report import labels
+from pipeline.report.evidence import Evidence, read_evidence
+from pipeline.report.figures import pareto, tradeoffs, training_curves
+from pipeline.report.final_info import collect
+from pipeline.report.groups import chosen_groups
+from pipeline.report.markup import Markup, data_block, tag
+from pipeline.report.page import Pictures, page
+from pipeline.report.style import save_figures
+from pipeline.report.tree_figure import layout, marked_tree
+from pipeline.report.verdict import chosen_methods, verdict
+from pipeline.settings.report import ReportSettings
+from pipeline.settings.strict import read_yaml
+
+
+def read(data: Path) -> Evidence:
+    times = [data / "times/prepare.json", data / "times/evaluate.json"]
+    folders = (data / name for name in ("evaluation", "unlearning", "dendrogram", "sae", "corpus"))
+    return read_evidence(*folders, times, data / "baseline.json", read_yaml(data / "params.yaml"))
+
+
+def write_page(data: Path, folder: Path) -> str:
+    """What the stage does."""
+    evidence = read(data)
+    chosen = chosen_groups(evidence, data / "features.zarr", data / "model", ReportSettings())
+    tree = load_tree(data / "dendrogram")
+    figures = tradeoffs(evidence) | {"dendrogram": marked_tree(tree, evidence)}
+    save_figures(folder, figures | {"training": training_curves(evidence.training)})
+    return page(evidence, chosen, Pictures(folder), {"Python": "3"}, {"model": "ab" * 32})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, str]]:
+    data, folder = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("report")
+    write_all(data)
+    yield data, folder, write_page(data, folder)
+
+
+class Reader(HTMLParser):
+    """The tags and the text of a page, as a browser sees them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += f" {data}"
+
+
+def parsed(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    return reader
+
+
+def test_final_info_has_the_required_form(made: tuple[Path, Path, str]) -> None:
+    evidence = read(made[0])
+    final_info = json.loads(json.dumps(collect(evidence.entries, evidence.sae_bench, evidence.baseline)))
+    assert set(final_info) >= {
+        "language_model",
+        "sae",
+        "hierarchy",
+        "unlearning/none/topic",
+        "unlearning/subtree/entity",
+    }
+    for entry in final_info.values():
+        assert set(entry) == {"means", "stderrs", "final_info_dict"}
+        assert entry["final_info_dict"] == {name: [value] for name, value in entry["means"].items()}
+        assert all(type(value) is float for value in [*entry["means"].values(), *entry["stderrs"].values()])
+    assert final_info["sae_bench/sparse_probing"]["means"] == {"sae_top_1_test_accuracy": 0.71}
+
+
+def test_the_seeds_baseline_is_unchanged_and_lacks_what_was_not_computed(root: Path) -> None:
+    baseline = json.loads((root / "data/baselines/sparse_probing_vanilla_sae.json").read_text())
+    means = collect({}, {}, baseline)["seed_baseline/sparse_probing"]["means"]
+    assert means["llm_test_accuracy"] == 0.939325
+    assert {value for name, value in means.items() if name.startswith("sae_")} == {0.5}
+    assert "sae_top_100_test_accuracy" not in means
+
+
+def test_final_info_refuses_strange_names_and_numbers() -> None:
+    empty = {"eval_result_metrics": {}}
+    with pytest.raises(PipelineError, match="'mystery', which has no place"):
+        collect({"mystery": {"means": {}, "stderrs": {}}}, {}, empty)
+    with pytest.raises(PipelineError, match="sae: l0 is nan"):
+        collect({"sae": {"means": {"l0": float("nan")}, "stderrs": {}}}, {}, empty)
+
+
+def test_planted_html_is_text(made: tuple[Path, Path, str]) -> None:
+    """It stands in the corpus' source, a group's words, a level's node, a failed eval, a stage's summary, a setting."""
+    reader = parsed(made[2])
+    assert not [attrs for tag, attrs in reader.tags if tag == "script" and attrs.get("type") != "application/json"]
+    assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
+    assert all(attrs["src"].startswith("data:image/png;base64,") for tag, attrs in reader.tags if tag == "img")
+    assert reader.words.count(PLANTED) >= 5
+    assert "<b>d0</b>" in reader.words
+
+
+def test_the_page_needs_no_other_file(made: tuple[Path, Path, str]) -> None:
+    html = made[2]
+    assert len(html) < 5e6
+    assert not re.search(r'(?:src|href)="(?!data:|#)', html)
+    assert not re.search(r"url\(|@import", html)
+    assert "default-src &#x27;none&#x27;" in html
+
+
+def test_the_page_says_what_matters(made: tuple[Path, Path, str]) -> None:
+    words = re.sub(r"\s+", " ", parsed(made[2]).words)
+    for said in (
+        "the target is forgotten",
+        "heavy damage to its siblings",
+        "Guards block, they do not erase",
+        "an untrained SAE",
+        "27.0 ± 3.9",
+        "Seed 3",
+        "random_groups",
+    ):
+        assert said in words
+
+
+def test_figures_are_written_as_png_and_svg(made: tuple[Path, Path, str]) -> None:
+    names = ["dendrogram", "training", *(f"tradeoff_{lv}_{q}" for lv in ("topic", "entity") for q in ("cloze", "mcq"))]
+    assert {path.name for path in made[1].iterdir()} == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert all(path.stat().st_size > 2000 for path in made[1].iterdir())
+
+
+def test_without_general_text_siblings_sweeps_or_sae_bench(tmp_path: Path) -> None:
+    """TOFU has one level, and a corpus may lack what damage is measured on."""
+    write_all(tmp_path, levels=("author",), drops={})
+    (tmp_path / "evaluation/sae_bench/summary.json").unlink()
+    (tmp_path / "evaluation/hierarchy.json").unlink()
+    html = write_page(tmp_path, tmp_path / "report")
+    assert "damage was not measured" in html and "sae-bench was not run" in html
+    assert not list((tmp_path / "report").glob("tradeoff*"))
+
+
+def test_words_of_groups_are_those_of_their_tokens(made: tuple[Path, Path, str]) -> None:
+    chosen = chosen_groups(read(made[0]), made[0] / "features.zarr", made[0] / "model", ReportSettings())
+    assert [(row.level, row.latents) for row in chosen] == [
+        (lv, g) for lv in ("topic", "entity") for g in ([0, 1], [5])
+    ]
+    assert set(chosen[0].words) == {"river", PLANTED}
+    assert chosen[1].words[0] == "the"
+
+
+def test_log_odds_against_a_table_worked_by_hand() -> None:
+    """3 of the group's 4 tokens, 1 of the rest's 6; the prior of a word with 4 of 10 tokens is 200 of 500."""
+    delta = np.log((3 + 200) / (4 - 3 + 300)) - np.log((1 + 200) / (6 - 1 + 300))
+    z = labels.log_odds(np.array([3.0]), np.array([4.0]), total=10.0, in_group=4.0)
+    assert z == pytest.approx([delta / np.sqrt(1 / 203 + 1 / 201)])
+    counts = labels.sparse.csr_array(np.array([[3.0, 1.0]]))
+    assert labels.top_words(counts, np.array([4.0, 6.0]), ["a", "b"], 5) == [["a"]]  # b is rarer in the group
+
+
+def test_pieces_of_a_word_are_joined() -> None:
+    class Pieces:
+        def piece(self, token: int) -> str:
+            return [" ha", "rbor", " sea", "."][token]
+
+    columns = [np.array(column, np.int32) for column in ([0, 1, 3, 2, 1], [0] * 5, [0, 0, 0, 0, 1], [0, 1, 2, 3, 0])]
+    codes = labels.SparseCodes(np.zeros(6, np.int64), np.zeros(0, np.uint16), np.zeros(0, np.float32), *columns, 1)
+    words = labels.words_of(codes, Pieces())  # type: ignore[arg-type]
+    assert [words.text[word] for word in words.word_n] == ["harbor", "harbor", ".", "sea", "rbor"]
+
+
+def test_stripes_of_a_large_store_are_its_rows(made: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "STRIPES", 2)
+    store = CodesStore.open(made[0] / "features.zarr")
+    part, whole = labels.sample(store, most=8), store.all()
+    length = len(part.token_id) // 2
+    assert 0 < 2 * length < store.n_tokens
+    expected = np.concatenate([whole.token_id[:length], whole.token_id[-length:]])
+    assert part.token_id.tolist() == expected.tolist()
+    assert part.indptr[-1] == len(part.index) == len(part.value)
+
+
+def test_the_tokenizer_of_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"tokenizer.json is missing"):
+        TokenText.open(tmp_path)
+    write_json(tmp_path / "reference.json", {"id": "nobody/nothing", "revision": None})
+    with pytest.raises(PipelineError, match="hf download nobody/nothing"):
+        TokenText.open(tmp_path)
+
+
+BEFORE = {"forget_cloze": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("cloze", "choice", "forgot"),
+    [
+        (0.05, 0.25, "forgotten"),
+        (0.05, 0.02, "below chance"),  # a leak too: the right answer is known well enough to be avoided
+        (0.05, 0.80, "still recognised"),
+        (0.40, 0.80, "partly forgotten"),
+        (0.90, 0.95, "still known"),
+    ],
+)
+def test_verdict_on_forgetting(cloze: float, choice: float, forgot: str) -> None:
+    assert forgot in verdict({"forget_cloze": cloze, "forget_mcq": choice}, BEFORE).forgot
+
+
+def test_verdict_on_damage() -> None:
+    means = {"forget_cloze": 0.0, "forget_mcq": 0.25}
+    assert verdict(means | DROPS, BEFORE).broke == "heavy damage to its siblings"
+    assert verdict(means | {"sibling_drop": 3.0, "other_drop": 4.0}, BEFORE).broke == (
+        "some damage to its siblings and other knowledge"
+    )
+    assert verdict(means | {"sibling_drop": -1.0}, BEFORE).broke == "hardly any damage"
+
+
+def test_the_headline_picks_by_dev_objective_and_never_a_control(made: tuple[Path, Path, str]) -> None:
+    assert chosen_methods(read(made[0]), "topic") == ["subtree"]
+
+
+def test_the_front_of_a_sweep() -> None:
+    assert pareto([(3, 3), (1, 2), (2, 1), (2, 5), (1, 2)]) == [(1, 2), (2, 1)]
+
+
+def test_the_trees_lines_join_children_at_the_merge(made: tuple[Path, Path, str]) -> None:
+    place, segments = layout(load_tree(made[0] / "dendrogram"), most=2)
+    assert sorted(place.values()) == [0, 1, 2, 3, 4, 5]
+    assert len(segments) == 2  # the two highest merges
+    root = segments[-1]
+    assert root[:, 1].tolist() == pytest.approx([0.3, 0.0, 0.0, 0.1])
+
+
+def test_markup_escapes_all_but_itself() -> None:
+    assert tag("p", "<", Markup("<b>"), title='"') == '<p title="&quot;">&lt;<b></p>'
+    block = data_block("x", {"a": "</script><!--"})
+    assert block.count("<") == 2 and json.loads(block.split(">", 1)[1].rsplit("<", 1)[0]) == {"a": "</script><!--"}
