@@ -31,7 +31,8 @@ def file_of(module: str) -> Path | None:
 def imports(module: str, when_loaded: bool = False) -> frozenset[str]:
     """What ``module`` imports: our modules, and others' modules or names (``transformers.PreTrainedModel``).
 
-    With ``when_loaded``, not what is imported inside of functions.
+    A text that is a module's name counts too (a worker is started by ``python -m``). With ``when_loaded``, only what is
+    imported with the module itself.
     """
     file = file_of(module)
     assert file, f"{module} is imported, but there is no such module"
@@ -43,6 +44,8 @@ def imports(module: str, when_loaded: bool = False) -> frozenset[str]:
             assert node.level == 0, f"{module} has a relative import"
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {node.module if is_ours(name) and not file_of(name) else name for name in inner}
+        elif isinstance(node, ast.Constant) and not when_loaded and _names_a_module(node.value):
+            found.add(node.value)
     return frozenset(found)
 
 
@@ -54,6 +57,12 @@ def _statements(node: ast.AST, when_loaded: bool) -> Iterator[ast.AST]:
             continue
         yield child
         yield from _statements(child, when_loaded)
+
+
+def _names_a_module(value: object) -> bool:
+    return (
+        isinstance(value, str) and "." in value and " " not in value and is_ours(value) and file_of(value) is not None
+    )
 
 
 def is_ours(module: str) -> bool:

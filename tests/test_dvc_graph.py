@@ -58,32 +58,26 @@ def test_listed_code_is_what_the_stage_imports(name: str) -> None:
 
 
 def sections_read(name: str) -> set[str]:
-    """From the literal forms ``read_section(PARAMS, Class, "section")`` and ``read_yaml(PARAMS)["section"]``."""
-    found = set()
-    for node in ast.walk(source(name)):
-        text = ast.unparse(node) if isinstance(node, ast.Call | ast.Subscript) else ""
-        if text.startswith("read_section(") and isinstance(node, ast.Call):
-            assert ast.unparse(node.args[0]) == "PARAMS"
-            assert isinstance(node.args[2], ast.Constant), f"{text}: the section must be a literal"
-            found.add(node.args[2].value)
-        elif text.startswith("read_yaml(PARAMS)[") and isinstance(node, ast.Subscript):
-            found.add(node.slice.value)
-        elif text == "read_yaml(PARAMS)" and isinstance(node, ast.Call):
-            found.add("anything")
+    """From ``read_section(PARAMS, Class, "section")``; ``read_yaml(PARAMS)`` reads all, unless ``["key"]`` follows."""
+    found: set[str] = set()
+    tree = source(name)
+    keyed = {node.value: node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)}
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        match ast.unparse(call.func), [ast.unparse(argument) for argument in call.args]:
+            case "read_section", [where, _, section]:
+                assert where == "PARAMS" and section == f"'{ast.literal_eval(section)}'", (
+                    "a test reads this: literals only"
+                )
+                found.add(ast.literal_eval(section))
+            case "read_yaml", ["PARAMS"]:
+                found |= {ast.literal_eval(keyed[call])} if call in keyed else {*Params.__dataclass_fields__, "inputs"}
     return found
 
 
 @pytest.mark.parametrize("name", [name for name in STAGES if name != "params"])
 def test_listed_params_are_the_sections_that_the_stage_reads(name: str) -> None:
     listed = {key for entry in STAGES[name]["params"] for key in entry["data/params.yaml"]}
-    read = sections_read(name)
-    if "anything" in read and not read - {"anything"} >= listed:
-        read = all_sections()
-    assert listed == read - {"anything"}
-
-
-def all_sections() -> set[str]:
-    return {*Params.__dataclass_fields__, "inputs"}
+    assert listed == sections_read(name)
 
 
 @pytest.mark.parametrize("name", STAGES)

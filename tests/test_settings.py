@@ -119,7 +119,7 @@ FAULTS = [
     ("sae: {k: 4.0}", ": `sae.k` is 4.0; it must be a whole number"),
     ("sae: {k: true}", ": `sae.k` is True; it must be a whole number"),
     ("sae: {learning_rate: .nan}", ": `sae.learning_rate` is nan; it must be a finite number"),
-    ("sae: {architecture: topk}", ": `sae.architecture` is 'topk'; it must be one of"),
+    ("sae: {architecture: vanilla}", ": `sae.architecture` is 'vanilla'; it must be one of"),
     ("sae: 4", ": `sae` must be a section of `key: value` lines, not 4"),
     ("corpus: {levels: topic}", ": `corpus.levels` is 'topic'; it must be a list"),
     ("sae: {k: 2000}", ": `sae`: k is 2000; it must lie between 1 and d_sae (1024)"),

@@ -12,7 +12,9 @@ from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.corpus import CorpusSettings
 from pipeline.settings.correlation import CorrelationSettings
 from pipeline.settings.dendrogram import DendrogramSettings
+from pipeline.settings.evaluation import EvaluationSettings
 from pipeline.settings.language_model import LanguageModelSettings
+from pipeline.settings.report import ReportSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.sae import SAESettings
 from pipeline.settings.strict import did_you_mean, parse, read_yaml
@@ -33,6 +35,8 @@ class Params:
     correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
     dendrogram: DendrogramSettings = field(default_factory=DendrogramSettings)
     unlearning: UnlearningSettings = field(default_factory=UnlearningSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
 
 
 class Layer(NamedTuple):
