@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from pipeline.activations.caching import cache, check_space
+from pipeline.activations.caching import CachingJob, announce, cache, hooked_forward
 from pipeline.activations.store import BITS
 from pipeline.activations.tokens import TokenPlan, plan_tokens
 from pipeline.activations.writer import WindowWriter, create_store
@@ -48,8 +48,10 @@ def build_store(
             plan = _plan(text_file, tokenizer, folder / "tokens", settings)
             d_model = model.config.get_text_config().hidden_size
             stores = _stores(folder, points, plan, d_model, settings, provenance)
-            check_space(folder, plan.n_rows, len(points) * row_bytes(d_model, settings.dtype), _done(stores))
-            cache(model, plan, points, stores, settings.window_rows, settings.batch_tokens, seed)
+            job = CachingJob(plan, stores, settings.window_rows, settings.batch_tokens, seed)
+            with hooked_forward(model, points) as forward:
+                announce(job, forward, folder, len(points) * row_bytes(d_model, settings.dtype))
+                cache(job, forward, d_model)
             shutil.rmtree(folder / "tokens")
     except OSError as error:
         raise PipelineError(
@@ -119,10 +121,6 @@ def _stores(
         )
         stores[name] = WindowWriter(path, settings.mantissa_bits)
     return stores
-
-
-def _done(stores: Mapping[str, WindowWriter]) -> float:
-    return float(np.mean([store.finished().mean() for store in stores.values()]))
 
 
 def _provenance(

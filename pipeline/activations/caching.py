@@ -1,10 +1,14 @@
 """Run the lower layers of a model over a token plan and write what its hook points see."""
 
+import contextlib
+import itertools
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,87 +21,92 @@ from pipeline.errors import PipelineError
 from pipeline.language_model.hooks import capture
 from pipeline.progress import track
 
+PROGRESS = 4096  # tokens in one step of the progress line
 
-def cache(
-    model: PreTrainedModel,
-    plan: TokenPlan,
-    points: Mapping[str, tuple[int, str]],
-    stores: Mapping[str, WindowWriter],
-    window_rows: int,
-    batch_tokens: int,
-    seed: int,
-) -> None:
-    """Fill every unfinished window of ``stores`` (one per hook point) and declare the stores complete."""
-    windows = split_windows(plan.n_rows, window_rows)
-    finished = np.logical_and.reduce([store.finished() for store in stores.values()])
-    left = [window for window in windows if not finished[window.number]]
-    done = len(windows) - len(left)
-    filled = fill_windows(model, plan, points, stores, left, batch_tokens, seed)
-    for _ in track(filled, "caching", len(windows), "tokens", done, min(window_rows, plan.n_rows)):
+Forward = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
+
+
+class CachingJob(NamedTuple):
+    """What is to be cached, and where: the same for every window and every process."""
+
+    plan: TokenPlan
+    stores: Mapping[str, WindowWriter]  # by hook point
+    window_rows: int
+    batch_tokens: int
+    seed: int
+
+    @property
+    def windows(self) -> list[Window]:
+        return split_windows(self.plan.n_rows, self.window_rows)
+
+    def unfinished(self) -> list[Window]:
+        finished = np.logical_and.reduce([store.finished() for store in self.stores.values()])
+        return [window for window in self.windows if not finished[window.number]]
+
+    def finish(self) -> None:
+        for store in self.stores.values():
+            store.finish(self.windows)
+
+
+@contextlib.contextmanager
+def hooked_forward(model: PreTrainedModel, points: Mapping[str, tuple[int, str]]) -> Iterator[Forward]:
+    """Give ``forward(token_ids_bt) -> {hook point: acts_btd}``, which runs ``model`` up to its last hook point."""
+    with capture(model, points) as acts:
+
+        def forward(token_ids_bt: torch.Tensor) -> Mapping[str, torch.Tensor]:
+            # No attention mask: padding is on the right, where causal attention never looks from a real token.
+            model(input_ids=token_ids_bt.to(model.device))
+            return acts
+
+        yield forward
+
+
+def cache(job: CachingJob, forward: Forward, d_model: int) -> None:
+    """Fill every unfinished window, with progress, and declare the stores complete."""
+    windows = job.unfinished()
+    left = sum(window.n_rows for window in windows)
+    steps = _every(PROGRESS, fill_windows(job, forward, d_model, windows))
+    done = (job.plan.n_rows - left) // PROGRESS
+    for _ in track(steps, "caching", max(1, job.plan.n_rows // PROGRESS), "tokens", done, PROGRESS):
         pass
-    for store in stores.values():
-        store.finish(windows)
+    job.finish()
 
 
-def fill_windows(
-    model: PreTrainedModel,
-    plan: TokenPlan,
-    points: Mapping[str, tuple[int, str]],
-    stores: Mapping[str, WindowWriter],
-    windows: list[Window],
-    batch_tokens: int,
-    seed: int,
-) -> Iterator[Window]:
-    """Compute the windows; one thread writes the last one while the model fills the next.
+def fill_windows(job: CachingJob, forward: Forward, d_model: int, windows: list[Window]) -> Iterator[int]:
+    """Compute and write the windows; yields the number of rows computed, batch by batch.
 
-    So at most two windows per hook point are in memory, and a window is yielded when it is on disk.
+    A thread writes one window while the model fills the next, so two windows per hook point are in memory.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
-        writing: Future[Window] | None = None
+        writing: Future[None] | None = None
         for window in windows:
-            rows = run_window(model, plan, points, stores, window, batch_tokens, seed)
+            rows = {
+                name: torch.empty(window.n_rows, d_model, dtype=getattr(torch, store.dtype))
+                for name, store in job.stores.items()
+            }
+            yield from _fill(job, forward, window, rows)
             if writing is not None:
-                yield writing.result()
-            writing = thread.submit(_write, plan, window, rows, stores, seed)
+                writing.result()
+            writing = thread.submit(_write, job, window, rows)
         if writing is not None:
-            yield writing.result()
+            writing.result()
 
 
 @torch.inference_mode()
-def run_window(
-    model: PreTrainedModel,
-    plan: TokenPlan,
-    points: Mapping[str, tuple[int, str]],
-    stores: Mapping[str, WindowWriter],
-    window: Window,
-    batch_tokens: int,
-    seed: int,
-) -> dict[str, torch.Tensor]:
-    """The rows of one window for every hook point, in the order on disk and in the stores' dtypes."""
-    d_model = model.config.get_text_config().hidden_size
-    rows = {
-        name: torch.empty(window.n_rows, d_model, dtype=getattr(torch, store.dtype)) for name, store in stores.items()
-    }
-    with capture(model, points) as acts:
-        for batch in window_batches(plan, window, batch_tokens, seed):
-            # No attention mask: padding is on the right, where causal attention never looks from a real token.
-            model(input_ids=torch.from_numpy(batch.token_ids_bt).to(model.device))
-            stored_bt = torch.from_numpy(batch.stored_bt).to(model.device)
-            destination = torch.from_numpy(batch.destination)
-            for name, rows_nd in rows.items():
-                rows_nd.index_copy_(0, destination, acts[name][stored_bt].to(rows_nd.dtype).cpu())
-    return rows
+def _fill(job: CachingJob, forward: Forward, window: Window, rows: Mapping[str, torch.Tensor]) -> Iterator[int]:
+    """Put every row of the window in its place on disk, in the stores' dtypes."""
+    for batch in window_batches(job.plan, window, job.batch_tokens, job.seed):
+        acts = forward(torch.from_numpy(batch.token_ids_bt))
+        destination = torch.from_numpy(batch.destination)
+        for name, rows_nd in rows.items():
+            stored_bt = torch.from_numpy(batch.stored_bt).to(acts[name].device)
+            rows_nd.index_copy_(0, destination, acts[name][stored_bt].to(rows_nd.dtype).cpu())
+        yield len(destination)
 
 
-def _write(
-    plan: TokenPlan,
-    window: Window,
-    rows: Mapping[str, torch.Tensor],
-    stores: Mapping[str, WindowWriter],
-    seed: int,
-) -> Window:
-    tokens = token_rows(plan, window, seed)
-    for name, store in stores.items():
+def _write(job: CachingJob, window: Window, rows: Mapping[str, torch.Tensor]) -> None:
+    tokens = token_rows(job.plan, window, job.seed)
+    for name, store in job.stores.items():
         try:
             store.write(window, rows[name], tokens)
         except OSError as error:
@@ -105,14 +114,35 @@ def _write(
                 f"{store.path} can't be written at window {window.number}: {error.strerror or error}; make room or "
                 "make the folder writable, then run `dvc repro cache_activations`: finished windows are kept"
             ) from None
-    return window
 
 
-def check_space(folder: Path, n_rows: int, bytes_per_row: int, done_share: float) -> None:
-    """Say what will be written, and refuse if the disk can't hold it."""
-    need = n_rows * bytes_per_row * (1 - done_share)
-    free = shutil.disk_usage(folder).free
-    sizes = f"{n_rows:,} tokens x {bytes_per_row:,} bytes; {need / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free"
+def _every(step: int, counts: Iterator[int]) -> Iterator[None]:
+    """Yield once for every ``step`` counted."""
+    total = 0
+    for count in counts:
+        before, total = total, total + count
+        yield from itertools.repeat(None, total // step - before // step)
+
+
+def announce(job: CachingJob, forward: Forward, folder: Path, bytes_per_row: int) -> None:
+    """Say how much will be written and about how long it takes; refuse if the disk can't hold it."""
+    left = sum(window.n_rows for window in job.unfinished())
+    need, free = left * bytes_per_row, shutil.disk_usage(folder).free
+    sizes = f"{left:,} tokens of {bytes_per_row:,} bytes: {need / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free"
     if need > free:
-        raise PipelineError(f"the disk of {folder} can't hold the activations: {sizes}; lower activations.max_tokens")
-    print(f"caching {sizes}", file=sys.stderr, flush=True)
+        raise PipelineError(f"the disk of {folder} can't hold {sizes}; lower activations.max_tokens or make room")
+    if left:
+        print(f"caching {sizes}, about {left / _rate(job, forward) / 60:.1f} minutes", file=sys.stderr, flush=True)
+
+
+@torch.inference_mode()
+def _rate(job: CachingJob, forward: Forward) -> float:
+    """Tokens per second of one warm forward pass."""
+    batch = next(window_batches(job.plan, job.unfinished()[0], job.batch_tokens, job.seed))
+    for _ in range(2):
+        started = time.perf_counter()
+        forward(torch.from_numpy(batch.token_ids_bt))
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+    return int(batch.stored_bt.sum()) / seconds

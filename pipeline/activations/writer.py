@@ -87,7 +87,9 @@ class WindowWriter:
         bits_nd = _bits(acts_nd)
         chunks = [bits_nd[start : start + self._chunk_rows] for start in range(0, window.n_rows, self._chunk_rows)]
         rows = {**tokens, "norm": statistics.norm_n}
-        self._group["activations"][window.rows] = bits_nd
+        for number, chunk in enumerate(chunks):  # zarr copies unless it gets one whole chunk
+            start = window.first_row + number * self._chunk_rows
+            self._group["activations"][start : start + len(chunk)] = chunk
         for name in ROW_ARRAYS:
             self._group[name][window.rows] = rows[name]
         self._group["window_mean"][window.number] = statistics.mean_d
