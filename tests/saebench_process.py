@@ -12,6 +12,8 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from tiny_lm import llama, save_model
+
 from pipeline.evaluation.saebench import worker
 from pipeline.evaluation.saebench.job import BenchSettings, Job, read_job
 from pipeline.files import write_json
@@ -20,21 +22,24 @@ from pipeline.files import write_json
 def main(job_path: Path) -> None:
     worker.main(job_path)
     job = read_job(job_path)
-    found = {"model": model_against_transformers(job), "seed_config": seed_config(job)}
+    llama_dir = save_model(job.out_dir / "llama", llama())
+    found = {"gemma": against_transformers(job.model_dir), "llama": against_transformers(llama_dir)}
+    found["seed_config"] = seed_config(job)
     stock_by_hand(job, job.out_dir / "stock")
     found |= {name: plumbing(job, name) for name in ("sae_probes", "absorption", "unlearning")}
     write_json(job.out_dir / "found.json", found)
 
 
-def model_against_transformers(job: Job) -> dict[str, float]:
+def against_transformers(model_dir: Path) -> dict[str, float]:
     """Largest differences, in units of the largest value, of every residual stream and of the logits."""
     import torch
-    from transformer_lens import HookedTransformer
     from transformers import AutoModelForCausalLM
 
+    from pipeline.evaluation.saebench.model import load_hooked
+
     ids = torch.randint(4, 40, (3, 24), generator=torch.Generator().manual_seed(0))
-    plain = AutoModelForCausalLM.from_pretrained(job.model_dir)
-    hooked = HookedTransformer.from_pretrained_no_processing(job.model_name)
+    plain = AutoModelForCausalLM.from_pretrained(model_dir)
+    hooked = load_hooked(model_dir, "tiny", "float32", "cpu")
     states = {}
     for i, layer in enumerate(plain.model.layers):  # the model's last hidden state is after the final norm
         layer.register_forward_hook(lambda _, __, out, i=i: states.__setitem__(i, out))
@@ -74,7 +79,7 @@ def stock_by_hand(job: Job, folder: Path) -> None:
         sae.cfg.metadata.prepend_bos = True
         return [("stock", sae)]
 
-    settings = job.settings
+    settings = replace(job.settings, k_values=(1, 2, 5))
     text = text_folder(job.corpus_dir, folder / "text", settings.seed)
     multiple_evals(
         selected_saes=opened(),
@@ -90,7 +95,7 @@ def stock_by_hand(job: Job, folder: Path) -> None:
         dtype=settings.core_dtype,
         device="cpu",
     )
-    evaluation = config(job, list(read_probing(job.corpus_dir)))
+    evaluation = config(replace(job, settings=settings), list(read_probing(job.corpus_dir)))
     filling = [("identity", IdentitySAE(32, job.model_name, 1, torch.device("cpu"), torch.float32))]
     for part, saes in (("filling", filling), ("sparse_probing", opened())):
         sparse_probing.run_eval(evaluation, saes, "cpu", str(folder / part), artifacts_path=str(folder / "activations"))
@@ -99,7 +104,8 @@ def stock_by_hand(job: Job, folder: Path) -> None:
 def plumbing(job: Job, name: str) -> str:
     """An eval from end to end where its figures mean nothing: "ran", or the reason why not."""
     scratch = job.out_dir / "plumbing" / name
-    job = replace(job, out_dir=scratch, edits={}, evals=(name,))
+    settings = replace(job.settings, k_values=(1,))
+    job = replace(job, out_dir=scratch, edits={}, evals=(name,), settings=settings)
     if name == "absorption":
         from pipeline.evaluation.saebench import absorption
 

@@ -34,7 +34,7 @@ SETTINGS = BenchSettings(
     llm_batch_size=64,
     probe_train_size=60,
     probe_test_size=24,
-    k_values=(1, 2, 5),
+    k_values=(1, 2, 5, 50),  # the last is beyond the model's width
     ablation_sizes=(2, 10),
     probe_epochs=3,
     core_reconstruction_batches=2,
@@ -116,9 +116,10 @@ def test_every_eval_ran(finished):
     assert json.loads(json.dumps(summary, allow_nan=False)) == read_json(out / "summary.json")
 
 
-def test_the_hooked_model_equals_the_transformers_model_at_every_layer(finished):
-    gaps = read_json(finished[0] / "found.json")["model"]
-    assert set(gaps) == {"layer_0", "layer_1", "logits"}
+@pytest.mark.parametrize(("name", "layers"), [("gemma", 2), ("llama", 4)])
+def test_the_hooked_model_equals_the_transformers_model_at_every_layer(finished, name, layers):
+    gaps = read_json(finished[0] / "found.json")[name]
+    assert set(gaps) == {"logits", *(f"layer_{i}" for i in range(layers))}
     assert max(gaps.values()) < 1e-5
 
 
@@ -147,6 +148,12 @@ def test_sparse_probing_finds_the_topic_and_an_edit_that_masks_latents_changes_t
     assert masked["llm_test_accuracy"] == plain["llm_test_accuracy"]
     assert masked["sae_top_5_test_accuracy"] != plain["sae_top_5_test_accuracy"]
     assert summary["edited"]["masked"]["core"]["l0"] < summary["metrics"]["core"]["l0"]
+
+
+def test_a_k_beyond_the_width_is_left_out_and_the_others_stand(finished):
+    metrics = finished[1]["metrics"]["sparse_probing"]
+    assert "sae_top_5_test_accuracy" in metrics
+    assert "sae_top_50_test_accuracy" not in metrics
 
 
 def test_the_default_settings_are_the_seeds_configuration_to_the_letter(finished, root):

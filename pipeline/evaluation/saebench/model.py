@@ -25,7 +25,9 @@ def load_hooked(model_dir: Path, name: str, dtype: str, device: str) -> HookedTr
     if isinstance(model.config, Gemma2Config):
         # TransformerLens' own short form of a hub id; sae-bench's unlearning finds its prompt format by it.
         return hooked_gemma2(model, tokenizer, name.split("/")[-1]).to(device)
-    return TransformerBridge.boot_transformers(name, hf_model=model.to(device), tokenizer=tokenizer, device=device)
+    return TransformerBridge.boot_transformers(
+        name, hf_model=model.to(device), tokenizer=tokenizer, dtype=model.dtype, device=device
+    )
 
 
 def hooked_gemma2(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> HookedTransformer:

@@ -1,6 +1,8 @@
-"""Figures out of sae-bench's result files, and the seed's baseline beside them."""
+"""Figures out of sae-bench's result files."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.files import read_json
 
@@ -11,12 +13,16 @@ def result_path(folder: Path, sae_name: str) -> Path:
 
 
 def flat_metrics(folder: Path, sae_name: str) -> dict[str, float]:
+    """The metrics of one SAE in an eval's folder."""
+    return flat(read_json(result_path(folder, sae_name)))
+
+
+def flat(result: Mapping[str, Any]) -> dict[str, float]:
     """sae-bench's own metric names without their categories; what it did not compute is absent."""
-    categories = read_json(result_path(folder, sae_name))["eval_result_metrics"]
-    flat: dict[str, float] = {}
-    for category in categories.values():
+    metrics: dict[str, float] = {}
+    for category in result["eval_result_metrics"].values():
         for name, value in category.items():
             if value is not None:
-                assert name not in flat, f"sae-bench has two metrics called {name}"
-                flat[name] = float(value)
-    return flat
+                assert name not in metrics, f"sae-bench has two metrics called {name}"
+                metrics[name] = float(value)
+    return metrics

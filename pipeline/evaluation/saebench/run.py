@@ -36,10 +36,12 @@ def run_saebench(
     """Evaluate the SAE, and each of its ``edits``, with sae-bench; returns and writes ``out_dir/summary.json``.
 
     ``out_dir/<eval>/<sae or edit>_custom_sae_eval_results.json`` is what sae-bench wrote, ``out_dir/worker.log`` what
-    it said. The summary is ``{"metrics": {eval: {name: value}}, "edited": {edit: {eval: {name: value}}}, "failed":
-    {eval: reason}, "seconds", "peak_mb", "model_name", "versions"}`` with sae-bench's own metric names. An eval that
-    fails, or takes its whole process down, is in ``failed`` and costs no other; one that finished earlier in the same
-    ``out_dir`` with the same inputs is not run again.
+    it said. The summary, with sae-bench's own metric names, is ``{"metrics": {eval: {name: value}}, "edited": {edit:
+    {eval: {name: value}}}, "unlearning_corrected": {ranking: score}, "failed": {eval: reason}, "seconds", "peak_mb",
+    "model_name", "versions"}``.
+
+    An eval that fails, or takes its whole process down, is in ``failed`` and costs no other; one that finished earlier
+    in the same ``out_dir`` with the same inputs is not run again.
     """
     for name in evals:
         if name not in EVALS:
@@ -142,6 +144,7 @@ def _summary(job: Job, failed: dict[str, str]) -> dict:
     return {
         "metrics": {name: flat_metrics(job.out_dir / name, "sae") for name in finished},
         "edited": {edit: {name: flat_metrics(job.out_dir / name, edit) for name in finished} for edit in job.edits},
+        "unlearning_corrected": _corrected(job) if "unlearning" in finished else {},
         "failed": failed,
         "seconds": {name: done[name]["seconds"] for name in finished},
         "peak_mb": {name: done[name]["peak_mb"] for name in finished},
@@ -149,6 +152,11 @@ def _summary(job: Job, failed: dict[str, str]) -> dict:
         # sae-bench records the caller's git commit as its own; these are what really ran
         "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
     }
+
+
+def _corrected(job: Job) -> dict:
+    """The corrected unlearning score beside the published one, for the SAE's own ranking and for each edit's."""
+    return {name: read_json(job.out_dir / "unlearning" / f"{name}_corrected.json") for name in ("sae", *job.edits)}
 
 
 def _digest(folder: Path) -> str:

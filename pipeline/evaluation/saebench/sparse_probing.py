@@ -1,10 +1,12 @@
 """sae-bench's sparse probing: how well k latents separate the classes of labelled texts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sae_bench.evals.sparse_probing import main as sparse_probing
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 
+from pipeline.errors import PipelineError
 from pipeline.evaluation.saebench.datasets import serve_probing
 from pipeline.evaluation.saebench.job import Job
 from pipeline.evaluation.saebench.sae import NamedSAEs, identity_sae
@@ -35,6 +37,11 @@ def run(job: Job, saes: NamedSAEs, folder: Path, scratch: Path) -> None:
     throwaway comes first, here the identity, and every SAE that counts meets a filled cache and the same numbers.
     """
     names = serve_probing(job.corpus_dir) if job.settings.data == "local" else None
+    width = min(min(sae.W_dec.shape) for _, sae in saes)
+    kept = tuple(k for k in job.settings.k_values if k <= width)  # sae-bench fails on a k beyond the width
+    if not kept:
+        raise PipelineError(f"every k of `k_values` {list(job.settings.k_values)} is beyond the width {width}")
+    job = replace(job, settings=replace(job.settings, k_values=kept))
     cache = str(scratch / "activations")
     throwaway = ("identity", identity_sae(job, saes[0][1].cfg.d_in))
     evaluation = config(job, names)
