@@ -9,12 +9,12 @@ READ_UP_TO = 64 << 20  # bytes
 
 
 def contents(paths: Iterable[Path]) -> dict[str, str]:
-    """Path -> fingerprint of a file, or of all files in a folder (not below it)."""
+    """Path -> fingerprint of a file, or of all files in a folder."""
     return {str(path): _folder(path) if path.is_dir() else _file(path) for path in paths}
 
 
 def _folder(path: Path) -> str:
-    lines = (f"{file.name} {_file(file)}" for file in sorted(path.iterdir()) if file.is_file())
+    lines = (f"{file.relative_to(path)} {_file(file)}" for file in sorted(path.rglob("*")) if file.is_file())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
