@@ -3,22 +3,27 @@
 from pathlib import Path
 
 from pipeline.files import building, write_json, write_text
+from pipeline.hierarchy.correlation_file import read_correlation
 from pipeline.hierarchy.tree import load_tree
+from pipeline.report.clustermap import clustermap
 from pipeline.report.evidence import read_evidence
-from pipeline.report.figures import tradeoffs, training_curves
+from pipeline.report.figures import tradeoffs, training_curves, tree_in_training
 from pipeline.report.final_info import collect
-from pipeline.report.groups import chosen_groups
+from pipeline.report.groups import chosen_groups, clamped_latents
 from pipeline.report.page import Pictures, page
 from pipeline.report.provenance import hashes, versions
+from pipeline.report.reading import read_codes
 from pipeline.report.style import save_figures
+from pipeline.report.tree_data import tree_data
 from pipeline.report.tree_figure import marked_tree
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.strict import read_section, read_yaml
 from stages import PARAMS, run
 
 CORPUS, MODEL, SAE, FEATURES = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/features.zarr")
-DENDROGRAM, UNLEARNING, EVALUATION = Path("data/dendrogram"), Path("data/unlearning"), Path("data/evaluation")
-BASELINE, REPORT = Path("data/baselines/sparse_probing_vanilla_sae.json"), Path("data/report")
+CORRELATION, DENDROGRAM, UNLEARNING = Path("data/correlation.zarr"), Path("data/dendrogram"), Path("data/unlearning")
+EVALUATION, REPORT = Path("data/evaluation"), Path("data/report")
+BASELINE = Path("data/baselines/sparse_probing_vanilla_sae.json")
 TIMES = [
     Path("data/times/prepare.json"),
     Path("data/times/cache_activations.json"),
@@ -35,16 +40,20 @@ def main() -> str:
     settings = read_section(PARAMS, ReportSettings, "report")
     evidence = read_evidence(EVALUATION, UNLEARNING, DENDROGRAM, SAE, CORPUS, TIMES, BASELINE, read_yaml(PARAMS))
     final_info = collect(evidence.entries, evidence.sae_bench, evidence.baseline)
-    chosen = chosen_groups(evidence, FEATURES, MODEL, settings)
+    reading, tree = read_codes(FEATURES, MODEL, CORPUS), load_tree(DENDROGRAM)
+    chosen, clamped = chosen_groups(evidence, reading, settings), clamped_latents(evidence)
+    explorable = tree_data(tree, evidence.cuts(), reading, clamped, settings.shown_nodes, settings.words_per_group)
     figures = {
-        "dendrogram": marked_tree(load_tree(DENDROGRAM), evidence),
+        **tradeoffs(evidence),
+        **tree_in_training(evidence.training),
+        "dendrogram": marked_tree(tree, evidence),
+        "clustermap": clustermap(tree, read_correlation(CORRELATION, evidence.groups["scale"]), evidence.cuts()),
         "training": training_curves(evidence.training),
     }
-    figures |= tradeoffs(evidence)
     made_of = hashes([MODEL / "model.safetensors", SAE / "sae_weights.safetensors", DENDROGRAM / "linkage.npy"])
     with building(REPORT, settings) as folder:
         save_figures(folder, figures)
-        html = page(evidence, chosen, Pictures(folder), versions(), made_of)
+        html = page(evidence, chosen, explorable, Pictures(folder), versions(), made_of)
         write_text(folder / "index.html", html)
     write_json(Path("data/final_info.json"), final_info)
     return f"{len(final_info)} entries of figures, {len(figures)} plots, a page of {len(html) / 1e6:.1f} MB"

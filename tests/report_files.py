@@ -19,6 +19,8 @@ TOKENS = [
     (1, 0, [0, 1]), (2, 0, [0, 1, 5]), (6, 0, [5]), (1, 1, [0, 1]), (2, 1, [1]),
     (4, 2, [2, 3]), (5, 2, [2]), (6, 2, [5]), (4, 3, [2, 3]), (7, 3, [3]), (6, 3, [4]),
 ]  # fmt: skip
+NODES = ["<b>d0</b>", "t$1$", "e2"]
+DOCUMENTS = [{"text": PLANTED, "path": path, "kind": "profile"} for path in (NODES[:2], NODES[:2], ["other"], [])]
 DROPS = {"sibling_drop": 12.5, "other_drop": 1.0, "general_drop": 0.5}
 
 
@@ -32,7 +34,7 @@ def write_all(data: Path, levels: tuple[str, ...] = ("topic", "entity"), drops: 
 
 
 def write_corpus(data: Path, levels: tuple[str, ...]) -> None:
-    nodes = ["<b>d0</b>", "t$1$", "e2"][: len(levels)]
+    nodes = NODES[: len(levels)]
     corpus = {
         "levels": list(levels),
         "nodes": {level: [nodes[: depth + 1]] for depth, level in enumerate(levels)},
@@ -41,8 +43,8 @@ def write_corpus(data: Path, levels: tuple[str, ...]) -> None:
         "counts": {"documents": 4},
     }
     write_json(data / "corpus/corpus.json", corpus)
-    paths = [nodes, nodes, ["other"], []]
-    write_jsonl(data / "corpus/train.jsonl", [{"text": PLANTED, "path": path, "kind": "profile"} for path in paths])
+    documents = [{**row, "path": nodes if row["path"] == NODES[:2] else row["path"]} for row in DOCUMENTS]
+    write_jsonl(data / "corpus/train.jsonl", documents)
     vocabulary = {word: number for number, word in enumerate(WORDS)}
     (data / "model").mkdir(parents=True)
     Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>")).save(str(data / "model/tokenizer.json"))
@@ -106,7 +108,9 @@ def write_rest(data: Path) -> None:
     curves = [
         {"step": s, "loss": 1 / s, "explained_variance": 0.1 * s, "l0": 3.0, "dead_share": 0.0} for s in (1, 2, 3)
     ]
-    write_json(data / "sae/training.json", {"curves": curves, "final": {}, "seed": 0})
+    cuts = [{"level": 1, "correlation": 0.25, "groups": 2, "ari": 0.5, "ari_null": 0.0}]
+    snapshots = [{"step": 1, "cuts": [{"level": 1, "groups": 3}]}, {"step": 2, "cuts": cuts}]  # the first has no before
+    write_json(data / "sae/training.json", {"curves": curves, "snapshots": snapshots, "final": {}, "seed": 0})
     write_json(data / "sae/cfg.json", {"d_sae": 6, "d_in": 4, "metadata": {"model_name": PLANTED}})
     for stage in ("prepare", "evaluate"):
         write_json(data / f"times/{stage}.json", {"stage": stage, "seconds": 2.0, "summary": PLANTED})

@@ -6,43 +6,18 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from report_files import DROPS, PLANTED, write_all
+from report_page import read, write_page
 
-from pipeline.activations.codes import CodesStore
 from pipeline.errors import PipelineError
-from pipeline.files import write_json
-from pipeline.hierarchy.tree import load_tree
-from pipeline.language_model.token_text import TokenText
-from pipeline.report import labels
-from pipeline.report.evidence import Evidence, read_evidence
-from pipeline.report.figures import pareto, tradeoffs, training_curves
+from pipeline.report.figures import pareto
 from pipeline.report.final_info import collect
 from pipeline.report.groups import chosen_groups
 from pipeline.report.markup import Markup, data_block, tag
-from pipeline.report.page import Pictures, page
-from pipeline.report.style import save_figures
-from pipeline.report.tree_figure import layout, marked_tree
+from pipeline.report.reading import read_codes
 from pipeline.report.verdict import chosen_methods, verdict
 from pipeline.settings.report import ReportSettings
-from pipeline.settings.strict import read_yaml
-
-
-def read(data: Path) -> Evidence:
-    times = [data / "times/prepare.json", data / "times/evaluate.json"]
-    folders = (data / name for name in ("evaluation", "unlearning", "dendrogram", "sae", "corpus"))
-    return read_evidence(*folders, times, data / "baseline.json", read_yaml(data / "params.yaml"))
-
-
-def write_page(data: Path, folder: Path) -> str:
-    """What the stage does."""
-    evidence = read(data)
-    chosen = chosen_groups(evidence, data / "features.zarr", data / "model", ReportSettings())
-    tree = load_tree(data / "dendrogram")
-    figures = tradeoffs(evidence) | {"dendrogram": marked_tree(tree, evidence)}
-    save_figures(folder, figures | {"training": training_curves(evidence.training)})
-    return page(evidence, chosen, Pictures(folder), {"Python": "3"}, {"model": "ab" * 32})
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +84,7 @@ def test_final_info_refuses_strange_names_and_numbers() -> None:
 def test_planted_html_is_text(made: tuple[Path, Path, str]) -> None:
     """It stands in the corpus' source, a group's words, a level's node, a failed eval, a stage's summary, a setting."""
     reader = parsed(made[2])
-    assert not [attrs for tag, attrs in reader.tags if tag == "script" and attrs.get("type") != "application/json"]
+    assert [attrs.get("type") for tag, attrs in reader.tags if tag == "script"] == ["application/json", None]  # ours
     assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
     assert all(attrs["src"].startswith("data:image/png;base64,") for tag, attrs in reader.tags if tag == "img")
     assert reader.words.count(PLANTED) >= 5
@@ -139,7 +114,8 @@ def test_the_page_says_what_matters(made: tuple[Path, Path, str]) -> None:
 
 
 def test_figures_are_written_as_png_and_svg(made: tuple[Path, Path, str]) -> None:
-    names = ["dendrogram", "training", *(f"tradeoff_{lv}_{q}" for lv in ("topic", "entity") for q in ("cloze", "mcq"))]
+    names = ["dendrogram", "training", "tree_in_training"]
+    names += [f"tradeoff_{level}_{asked}" for level in ("topic", "entity") for asked in ("cloze", "mcq")]
     assert {path.name for path in made[1].iterdir()} == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     assert all(path.stat().st_size > 2000 for path in made[1].iterdir())
 
@@ -155,51 +131,13 @@ def test_without_general_text_siblings_sweeps_or_sae_bench(tmp_path: Path) -> No
 
 
 def test_words_of_groups_are_those_of_their_tokens(made: tuple[Path, Path, str]) -> None:
-    chosen = chosen_groups(read(made[0]), made[0] / "features.zarr", made[0] / "model", ReportSettings())
+    reading = read_codes(made[0] / "features.zarr", made[0] / "model", made[0] / "corpus")
+    chosen = chosen_groups(read(made[0]), reading, ReportSettings())
     assert [(row.level, row.latents) for row in chosen] == [
         (lv, g) for lv in ("topic", "entity") for g in ([0, 1], [5])
     ]
     assert set(chosen[0].words) == {"river", PLANTED}
     assert chosen[1].words[0] == "the"
-
-
-def test_log_odds_against_a_table_worked_by_hand() -> None:
-    """3 of the group's 4 tokens, 1 of the rest's 6; the prior of a word with 4 of 10 tokens is 200 of 500."""
-    delta = np.log((3 + 200) / (4 - 3 + 300)) - np.log((1 + 200) / (6 - 1 + 300))
-    z = labels.log_odds(np.array([3.0]), np.array([4.0]), total=10.0, in_group=4.0)
-    assert z == pytest.approx([delta / np.sqrt(1 / 203 + 1 / 201)])
-    counts = labels.sparse.csr_array(np.array([[3.0, 1.0]]))
-    assert labels.top_words(counts, np.array([4.0, 6.0]), ["a", "b"], 5) == [["a"]]  # b is rarer in the group
-
-
-def test_pieces_of_a_word_are_joined() -> None:
-    class Pieces:
-        def piece(self, token: int) -> str:
-            return [" ha", "rbor", " sea", "."][token]
-
-    columns = [np.array(column, np.int32) for column in ([0, 1, 3, 2, 1], [0] * 5, [0, 0, 0, 0, 1], [0, 1, 2, 3, 0])]
-    codes = labels.SparseCodes(np.zeros(6, np.int64), np.zeros(0, np.uint16), np.zeros(0, np.float32), *columns, 1)
-    words = labels.words_of(codes, Pieces())  # type: ignore[arg-type]
-    assert [words.text[word] for word in words.word_n] == ["harbor", "harbor", ".", "sea", "rbor"]
-
-
-def test_stripes_of_a_large_store_are_its_rows(made: tuple[Path, Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels, "STRIPES", 2)
-    store = CodesStore.open(made[0] / "features.zarr")
-    part, whole = labels.sample(store, most=8), store.all()
-    length = len(part.token_id) // 2
-    assert 0 < 2 * length < store.n_tokens
-    expected = np.concatenate([whole.token_id[:length], whole.token_id[-length:]])
-    assert part.token_id.tolist() == expected.tolist()
-    assert part.indptr[-1] == len(part.index) == len(part.value)
-
-
-def test_the_tokenizer_of_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"tokenizer.json is missing"):
-        TokenText.open(tmp_path)
-    write_json(tmp_path / "reference.json", {"id": "nobody/nothing", "revision": None})
-    with pytest.raises(PipelineError, match="hf download nobody/nothing"):
-        TokenText.open(tmp_path)
 
 
 BEFORE = {"forget_cloze": 1.0}
@@ -234,14 +172,6 @@ def test_the_headline_picks_by_dev_objective_and_never_a_control(made: tuple[Pat
 
 def test_the_front_of_a_sweep() -> None:
     assert pareto([(3, 3), (1, 2), (2, 1), (2, 5), (1, 2)]) == [(1, 2), (2, 1)]
-
-
-def test_the_trees_lines_join_children_at_the_merge(made: tuple[Path, Path, str]) -> None:
-    place, segments = layout(load_tree(made[0] / "dendrogram"), most=2)
-    assert sorted(place.values()) == [0, 1, 2, 3, 4, 5]
-    assert len(segments) == 2  # the two highest merges
-    root = segments[-1]
-    assert root[:, 1].tolist() == pytest.approx([0.3, 0.0, 0.0, 0.1])
 
 
 def test_markup_escapes_all_but_itself() -> None:

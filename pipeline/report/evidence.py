@@ -45,6 +45,10 @@ class Evidence(NamedTuple):
         """The levels that have a target, from the coarsest."""
         return [level for level in self.corpus["levels"] if level in self.corpus["targets"]]
 
+    def cuts(self) -> list[float]:
+        """The correlations at which the default tree is cut, the coarsest first."""
+        return [cut["correlation"] for cut in self.groups["cuts"]]
+
     def methods(self, level: str) -> list[str]:
         """The methods that were measured on a level's target."""
         keys = [key.split("/", 2) for key in self.entries if key.startswith("unlearning/")]

@@ -46,6 +46,25 @@ def training_curves(training: dict[str, Any]) -> Figure:
     return figure
 
 
+def tree_in_training(training: dict[str, Any]) -> dict[str, Figure]:
+    """``tree_in_training``: each snapshot's groups against those of the snapshot before, and with shuffled leaves."""
+    rows = [{"step": row["step"], **cut} for row in training["snapshots"] for cut in row["cuts"] if "ari" in cut]
+    if not rows:
+        return {}
+    figure, (ax,) = new_figure(5.6, 3)
+    for number, level in enumerate(sorted({row["level"] for row in rows})):
+        of_level, style = [row for row in rows if row["level"] == level], look(number)
+        steps = [row["step"] for row in of_level]
+        label = f"cut {level} (r ≥ {of_level[0]['correlation']:.2f})"
+        ax.plot(steps, [row["ari"] for row in of_level], marker=style.marker, color=style.colour, label=label)
+        ax.plot(steps, [row["ari_null"] for row in of_level], marker=style.marker, color="0.7", markersize=3, zorder=1)
+    ax.set_ylim(-0.08, 1.02)
+    ax.set_xlabel("training step (grey: shuffled leaves)")
+    ax.set_ylabel("same groups as before (ARI)")
+    ax.legend(fontsize=8.5)
+    return {"tree_in_training": figure}
+
+
 def tradeoffs(evidence: Evidence) -> dict[str, Figure]:
     """Per level and way of asking: ``tradeoff_<level>_cloze`` and ``_mcq``."""
     found = {}

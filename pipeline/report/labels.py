@@ -83,7 +83,8 @@ def log_odds(y: np.ndarray, overall: np.ndarray, total: float, in_group: float) 
     """z-scored log-odds of words in a group against the rest (Monroe, Colaresi & Quinn 2008, eq. 16-22).
 
     With y the word's count in the group, r in the rest, a the prior, and Y, R, A their sums over all words:
-    z = delta / sqrt(1 / (y + a) + 1 / (r + a)), delta = log((y + a) / (Y + A - y - a)) - log((r + a) / (R + A - r - a)).
+    delta = log((y + a) / (Y + A - y - a)) - log((r + a) / (R + A - r - a))
+    z = delta / sqrt(1 / (y + a) + 1 / (r + a))
     """
     a = PRIOR_COUNTS * overall / total
     rest = overall - y

@@ -1,21 +1,15 @@
-"""One HTML page that needs nothing else: no network, no other file, no script that is not its own."""
+"""One HTML page that needs nothing else: no network, no other file, no script but its own."""
 
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from pipeline.report import sections
 from pipeline.report.evidence import Evidence
+from pipeline.report.groups import ChosenGroup
 from pipeline.report.markup import Markup, joined, table, tag
-
-
-class ChosenGroup(NamedTuple):
-    """A group of latents that an edit acts on, with the words it stands for."""
-
-    level: str
-    latents: list[int]
-    words: list[str]
+from pipeline.report.tree_view import script_hash, tree_view
 
 
 class Pictures:
@@ -36,6 +30,7 @@ class Pictures:
 def page(
     evidence: Evidence,
     chosen: Sequence[ChosenGroup],
+    tree: Mapping[str, Any],
     pictures: Pictures,
     versions: Mapping[str, str],
     hashes: Mapping[str, str],
@@ -46,7 +41,7 @@ def page(
         "Trade-off": joined(_level(evidence, level, pictures) for level in evidence.levels()),
         "Methods and what they are worth": tag("div", sections.methods_and_threats(evidence), class_="words"),
         "The dictionary": _dictionary(evidence, pictures),
-        "The hierarchy": _hierarchy(evidence, pictures),
+        "The hierarchy": _hierarchy(evidence, tree, pictures),
         "Groups that subtree chose": _groups(chosen),
         "sae-bench": _bench(evidence),
         "Stage times": tag("div", sections.times(evidence), class_="words"),
@@ -57,13 +52,16 @@ def page(
     body = [
         tag("section", tag("h2", title, id=f"part-{k}"), content) for k, (title, content) in enumerate(parts.items())
     ]
-    return _document(joined([tag("h1", _title(evidence)), tag("nav", links), *body]))
+    return _document(joined([tag("h1", "Unlearning report"), _about(evidence), tag("nav", links), *body]))
 
 
 def _document(body: Markup) -> str:
-    """The content security policy lets nothing be fetched and no script run, whatever slipped into the text."""
+    """The content security policy lets nothing be fetched and no script run but ours, whatever is in the text."""
     css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script_hash()}; "
+        "base-uri 'none'; form-action 'none'"
+    )
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -75,9 +73,12 @@ def _document(body: Markup) -> str:
     return f"<!doctype html>\n{tag('html', head, tag('body', body), lang='en')}\n"
 
 
-def _title(evidence: Evidence) -> str:
-    model = evidence.sae.get("metadata", {}).get("model_name", "a language model")
-    return f"Targeted unlearning in {model}: what was forgotten, what was damaged"
+def _about(evidence: Evidence) -> Markup:
+    model = evidence.params.get("language_model", {}).get("source", "train")
+    hook = evidence.sae.get("metadata", {}).get("hook_name", "")
+    what = "the small model trained for it" if model == "train" else model
+    sentence = f"Language model: {what}. Dictionary: {evidence.sae['d_sae']:,} latents on {hook}."
+    return tag("p", sentence, class_="soft")
 
 
 def _first(evidence: Evidence) -> Markup:
@@ -116,13 +117,14 @@ def _dictionary(evidence: Evidence, pictures: Pictures) -> Markup:
             tag("p", ", ".join(f"{key} {value}" for key, value in about.items())),
             sections.entry_table(evidence, "sae"),
             pictures.get("training", "Training of the dictionary"),
+            pictures.get("tree_in_training", "Is the tree there yet? Groups of latents while the dictionary trains"),
             tag("h3", "The language model"),
             sections.entry_table(evidence, "language_model"),
         ]
     )
 
 
-def _hierarchy(evidence: Evidence, pictures: Pictures) -> Markup:
+def _hierarchy(evidence: Evidence, tree: Mapping[str, Any], pictures: Pictures) -> Markup:
     note = (
         "Stability: agreement of a cut with trees of resampled documents (adjusted Rand index; 1 the same, 0 chance), "
         "beside the same with shuffled leaves. Coherence lift: how much more a group's latents fire together on "
@@ -133,7 +135,9 @@ def _hierarchy(evidence: Evidence, pictures: Pictures) -> Markup:
         "dendrogram",
         "The upper merges of the tree, its cuts (dashed), and the latents that subtree clamps (marks on top)",
     )
-    return joined([sections.hierarchy(evidence), tag("p", note, class_="soft"), *said, picture])
+    explore = tag("div", tag("h3", "Explore the tree"), tree_view(tree, sections.effects(evidence)))
+    matrix = pictures.get("clustermap", "Similarity of all pairs of latents in the order of the tree")
+    return joined([sections.hierarchy(evidence), tag("p", note, class_="soft"), *said, explore, picture, matrix])
 
 
 def _groups(chosen: Sequence[ChosenGroup]) -> Markup:

@@ -56,6 +56,19 @@ def _headline(evidence: Evidence, level: str) -> Markup:
     return tag("div", tag("h3", f"{level}: ", target), tag("p", known), tag("ul", lines), class_="verdict")
 
 
+def effects(evidence: Evidence) -> dict[str, str]:
+    """Per level what clamping the latents of ``subtree`` does, in one clause."""
+    found = {}
+    for level in evidence.levels():
+        before, after = (evidence.means(f"unlearning/{method}/{level}") for method in ("none", "subtree"))
+        if not after:
+            continue
+        cloze = f"from {before['forget_cloze']:.0%} to {after['forget_cloze']:.0%}"
+        sibling = f", the siblings' down by {after['sibling_drop']:.1f} points" if "sibling_drop" in after else ""
+        found[level] = f"with the others it takes the target's cloze {cloze}{sibling}"
+    return found
+
+
 def trade_off(evidence: Evidence, level: str) -> Markup:
     """All methods on one target, the controls in the same table."""
     keys = {method: f"unlearning/{method}/{level}" for method in in_order(evidence.methods(level))}

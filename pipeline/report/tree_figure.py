@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.report.evidence import Evidence
+from pipeline.report.groups import clamped_latents
 from pipeline.report.style import literal, look, new_figure
 
-MOST_MERGES = 1500  # drawn; what lies below them is one stem
+MOST_MERGES = 1500  # drawn; what lies below them is a stub
+STUB = 0.015  # its length, in correlation
 
 
 def tree_figure(
@@ -49,19 +51,15 @@ def layout(tree: FeatureTree, most: int) -> tuple[dict[int, float], np.ndarray]:
     size = np.concatenate([np.ones(n), tree.linkage[:, 3]])
     for k, (left, right) in enumerate(children):
         x[n + k] = (x[left] * size[left] + x[right] * size[right]) / size[n + k]
-    top = children[max(0, len(children) - most) :]
-    height = np.repeat(y[n + max(0, len(children) - most) :, None], 2, axis=1)
-    xs, ys = x[top][:, [0, 0, 1, 1]], np.stack([y[top[:, 0]], height[:, 0], height[:, 1], y[top[:, 1]]], axis=1)
-    return place_s, np.stack([xs, ys], axis=2)
+    first = max(0, len(children) - most)
+    top, merge = children[first:], y[n + first :, None]
+    ends = np.where(top < n + first, np.minimum(y[top], merge + STUB), y[top])  # the stems of what is not drawn
+    ys = np.concatenate([ends[:, :1], merge, merge, ends[:, 1:]], axis=1)
+    return place_s, np.stack([x[top][:, [0, 0, 1, 1]], ys], axis=2)
 
 
 def marked_tree(tree: FeatureTree, evidence: Evidence) -> Figure:
     """The default tree with its cuts and the latents that ``subtree`` clamps for every target."""
     cuts = evidence.groups["cuts"]
-    marked = {
-        level: [latent for group in evidence.cells["subtree", level].edit["groups"] for latent in group]
-        for level in evidence.levels()
-        if ("subtree", level) in evidence.cells
-    }
     sizes = [sum(len(group) > 1 for group in cut["groups"]) for cut in cuts]
-    return tree_figure(tree, [cut["correlation"] for cut in cuts], sizes, marked)
+    return tree_figure(tree, evidence.cuts(), sizes, clamped_latents(evidence))

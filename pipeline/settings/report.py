@@ -11,7 +11,8 @@ class ReportSettings:
 
     shown_groups: int = 24
     words_per_group: int = 6
+    shown_nodes: int = 3000
 
     def __post_init__(self) -> None:
-        for name in ("shown_groups", "words_per_group"):
+        for name in ("shown_groups", "words_per_group", "shown_nodes"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")

@@ -1,0 +1,31 @@
+"""The codes with what is read off them once: words, counts, where latents are active."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from scipy import sparse
+
+from pipeline.activations.codes import CodesStore, SparseCodes
+from pipeline.files import read_json, read_jsonl
+from pipeline.language_model.token_text import TokenText
+from pipeline.report.activity import Activity, activity
+from pipeline.report.labels import Words, count_words, sample, words_of
+
+
+class Reading(NamedTuple):
+    """Shared by the names of the chosen groups and the explorable tree."""
+
+    codes: SparseCodes
+    tokens: TokenText
+    words: Words
+    counts_sw: sparse.csr_array
+    activity: Activity
+
+
+def read_codes(features: Path, model: Path, corpus: Path) -> Reading:
+    """Read the codes (of a large store, a sample) with the documents that they come from."""
+    codes, tokens = sample(CodesStore.open(features)), TokenText.open(model)
+    words = words_of(codes, tokens)
+    targets = read_json(corpus / "corpus.json")["targets"]
+    places = activity(codes, list(read_jsonl(corpus / "train.jsonl")), targets)
+    return Reading(codes, tokens, words, count_words(codes, words), places)

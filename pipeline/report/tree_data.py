@@ -1,0 +1,131 @@
+"""The explorable dendrogram's data: columns over the shown nodes, words and contexts by number."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.hierarchy.tree import FeatureTree, parents_of
+from pipeline.report.activity import Activity
+from pipeline.report.contexts import Context, Passages
+from pipeline.report.labels import of_groups, top_words
+from pipeline.report.reading import Reading
+from pipeline.report.shown_nodes import coherences, node_sums, shown_nodes
+
+
+def tree_data(
+    tree: FeatureTree,
+    correlations: Sequence[float],
+    reading: Reading,
+    marked: Mapping[str, Sequence[int]],
+    n_nodes: int,
+    n_words: int,
+) -> dict[str, Any]:
+    """What page.js reads; ``marked`` are the latents that are clamped for each level.
+
+    Columns have one value per shown node, ascending in scipy's numbering, so children come first.
+    """
+    importance_s = _importance(reading.activity)
+    nodes = shown_nodes(tree, correlations, importance_s, [i for latents in marked.values() for i in latents], n_nodes)
+    members = _members(tree, nodes)
+    parent = parents_of(tree.linkage)[nodes]
+    number = {int(node): k for k, node in enumerate(nodes)}
+    height = np.concatenate([np.zeros(tree.n_leaves), tree.linkage[:, 2]])
+    first = _first_leaf(tree)[nodes]
+    words = top_words(of_groups(reading.counts_sw, members), reading.counts_sw.sum(0), reading.words.text, n_words)
+    vocabulary = _Numbers()
+    return {
+        "cuts": list(correlations),
+        "latents": tree.n_leaves,
+        "id": nodes.tolist(),
+        "parent": [number[int(p)] if p >= 0 else -1 for p in parent],
+        "latent": [int(tree.latents[node]) if node < tree.n_leaves else -1 for node in nodes],
+        "size": [len(group) for group in members],
+        "first": first.tolist(),
+        "r": np.round(1 - height[nodes], 3).tolist(),
+        "coherence": np.round(coherences(tree)[nodes], 3).tolist(),
+        "words": [[vocabulary.of(word) for word in of_node] for of_node in words],
+        "targets": _shares(tree, nodes, reading.activity),
+        "place": _places(tree, nodes, reading.activity),
+        "places": reading.activity.places,
+        "marked": {level: _marks(tree, nodes, latents) for level, latents in marked.items()},
+        "contexts": _contexts(reading, members, vocabulary),
+        "text": vocabulary.known,
+    }
+
+
+class _Numbers:
+    """Numbers for repeated texts."""
+
+    def __init__(self) -> None:
+        self.known: list[str] = []
+        self._number: dict[str, int] = {}
+
+    def of(self, text: str) -> int:
+        if text not in self._number:
+            self._number[text] = len(self.known)
+            self.known.append(text)
+        return self._number[text]
+
+
+def _importance(activity: Activity) -> np.ndarray:
+    """Of every latent: its largest share in all activation on a target's text; float64 [s]."""
+    shares = [sums[0] / max(float(sums[0].sum()), 1e-12) for sums in activity.of_target.values()]
+    return np.max(shares, axis=0)
+
+
+def _members(tree: FeatureTree, nodes: np.ndarray) -> list[np.ndarray]:
+    merges = tree.nodes()
+    return [tree.latents[[node]] if node < tree.n_leaves else merges[node - tree.n_leaves].members for node in nodes]
+
+
+def _first_leaf(tree: FeatureTree) -> np.ndarray:
+    """Place of every node's first leaf in the dendrogram's order."""
+    n, children = tree.n_leaves, tree.linkage[:, :2].astype(np.int64)
+    order = {int(latent): k for k, latent in enumerate(np.concatenate(tree.cut(-2.0)))}
+    first = np.concatenate([[order[int(latent)] for latent in tree.latents], np.zeros(n - 1, np.int64)])
+    for k, (left, right) in enumerate(children):
+        first[n + k] = min(first[left], first[right])
+    return first
+
+
+def _shares(tree: FeatureTree, nodes: np.ndarray, activity: Activity) -> dict[str, list[list[int]]]:
+    """Per level and node: percent of its activation on the target's, the siblings', other and general text."""
+    found = {}
+    for level, sums in activity.of_target.items():
+        total = node_sums(tree, sums.T[tree.latents])[nodes]
+        percent = 100 * total / np.maximum(total.sum(1, keepdims=True), 1e-12)
+        found[level] = percent.round().astype(int).tolist()
+    return found
+
+
+def _places(tree: FeatureTree, nodes: np.ndarray, activity: Activity) -> list[list[list[int]]]:
+    """Per node and depth of the corpus' tree: the place with most of its placed activation, and how many percent."""
+    if not len(activity.places):
+        return [[] for _ in nodes]
+    total = node_sums(tree, activity.of_place.T[tree.latents])[nodes]
+    placed = np.maximum(total[:, activity.depth == 1].sum(1), 1e-12)
+    columns = []
+    for depth in range(1, int(activity.depth.max()) + 1):
+        at = np.flatnonzero(activity.depth == depth)
+        best = at[total[:, at].argmax(1)]
+        share = 100 * total[np.arange(len(nodes)), best] / placed
+        columns.append(np.stack([best, share.round()], axis=1).astype(int))
+    return np.stack(columns, axis=1).tolist()
+
+
+def _marks(tree: FeatureTree, nodes: np.ndarray, latents: Sequence[int]) -> list[int]:
+    """How many of the latents lie in every node."""
+    return node_sums(tree, np.isin(tree.latents, latents).astype(np.int64))[nodes].astype(int).tolist()
+
+
+def _contexts(reading: Reading, members: Sequence[np.ndarray], vocabulary: _Numbers) -> list[list[list[Any]]]:
+    """Per node its passages: the tokens' texts by number, and their strengths as one digit each."""
+    passages = Passages(reading.codes)
+    piece = {int(token): vocabulary.of(reading.tokens.piece(int(token))) for token in np.unique(reading.codes.token_id)}
+
+    def written(context: Context) -> list[Any]:
+        tokens = reading.codes.token_id[context.start : context.start + len(context.strength)]
+        return [[piece[int(token)] for token in tokens], "".join(map(str, context.strength))]
+
+    return [[written(context) for context in passages.of(group, 3)] for group in members]

@@ -1,0 +1,33 @@
+"""What the stage ``report`` does, on the made-up folder of ``report_files``."""
+
+from pathlib import Path
+
+from pipeline.hierarchy.tree import load_tree
+from pipeline.report.evidence import Evidence, read_evidence
+from pipeline.report.figures import tradeoffs, training_curves, tree_in_training
+from pipeline.report.groups import chosen_groups, clamped_latents
+from pipeline.report.page import Pictures, page
+from pipeline.report.reading import read_codes
+from pipeline.report.style import save_figures
+from pipeline.report.tree_data import tree_data
+from pipeline.report.tree_figure import marked_tree
+from pipeline.settings.report import ReportSettings
+from pipeline.settings.strict import read_yaml
+
+
+def read(data: Path) -> Evidence:
+    times = [data / "times/prepare.json", data / "times/evaluate.json"]
+    folders = (data / name for name in ("evaluation", "unlearning", "dendrogram", "sae", "corpus"))
+    return read_evidence(*folders, times, data / "baseline.json", read_yaml(data / "params.yaml"))
+
+
+def write_page(data: Path, folder: Path) -> str:
+    """What the stage does."""
+    evidence = read(data)
+    reading = read_codes(data / "features.zarr", data / "model", data / "corpus")
+    chosen = chosen_groups(evidence, reading, ReportSettings())
+    tree = load_tree(data / "dendrogram")
+    explorable = tree_data(tree, [0.25, 0.5], reading, clamped_latents(evidence), 3000, 6)
+    figures = tradeoffs(evidence) | tree_in_training(evidence.training) | {"dendrogram": marked_tree(tree, evidence)}
+    save_figures(folder, figures | {"training": training_curves(evidence.training)})
+    return page(evidence, chosen, explorable, Pictures(folder), {"Python": "3"}, {"model": "ab" * 32})
