@@ -2,11 +2,11 @@
 
 import torch
 
+from pipeline.sae.distributed import largest_of_all, n_processes
 from pipeline.sae.kernels import Pattern
-from pipeline.sae.select import largest
 from pipeline.sae.weights import Weights
 
-_MEMORY = 0.99  # of the running threshold: about the last hundred steps
+_MEMORY = 0.95  # of the running threshold: about the last twenty steps, so it keeps up with falling cuts
 
 
 class BatchTopK:
@@ -22,7 +22,7 @@ class BatchTopK:
         self.state = {"cut": 0.0, "threshold": 0.0}
 
     def fire(self, pre_bs: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
-        flat, cut = largest(pre_bs, self.k * len(pre_bs), self.state["cut"])
+        flat, cut = largest_of_all(pre_bs, self.k * len(pre_bs) * n_processes(), self.state["cut"])
         first = self.state["cut"] == 0.0
         kept = cut if first else _MEMORY * self.state["threshold"] + (1 - _MEMORY) * cut
         self.state = {"cut": cut, "threshold": kept}

@@ -49,7 +49,7 @@ def _metadata(store: ActivationStore) -> dict[str, Any]:
     """What SAELens and sae-bench look for in ``cfg.json``."""
     attributes = store.attributes
     return {
-        "model_name": attributes["model"],
+        "model_name": attributes["model"]["id"],
         "hook_name": attributes["hook_point"],
         "hook_layer": attributes["layer"],
         "prepend_bos": True,

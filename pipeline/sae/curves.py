@@ -8,7 +8,8 @@ import torch
 from pipeline.errors import PipelineError
 from pipeline.sae.trainer import Measures, Trainer, learning_rate
 
-# A reconstruction ten times worse than always answering the mean is no fluctuation.
+# A reconstruction ten times worse than always answering the mean is no fluctuation once the warm-up is over; before,
+# half of the latents may fire, and their random directions add up to an error of that size.
 _EXPLODED = 10.0
 
 
@@ -39,13 +40,17 @@ def _sums(measures: list[Measures]) -> dict[str, float]:
 
 
 def refuse_divergence(measures: list[Measures], trainer: Trainer, position: Any) -> None:
-    """Stop at the first step whose loss is no number, or whose error is ten times the variance of its batch."""
+    """Stop at the first step whose loss is no number, or whose error is ten times the variance of its batch.
+
+    The latter only after the warm-up.
+    """
     table = torch.stack([torch.stack([m.loss, m.error, m.variance]).double() for m in measures]).tolist()
+    settings = trainer.settings
     first = trainer.step_number - len(measures)
     for step, (loss, error, variance) in enumerate(table, first):
-        if math.isfinite(loss) and math.isfinite(error) and error <= _EXPLODED * variance:
+        settled = step < settings.warm_up_steps or error <= _EXPLODED * variance
+        if math.isfinite(loss) and math.isfinite(error) and settled:
             continue
-        settings = trainer.settings
         raise PipelineError(
             f"SAE training diverged at step {step} (loss {loss:.3g}, batch of {settings.batch_size} rows up to loader "
             f"position {position}); lower `sae.learning_rate` ({settings.learning_rate:g}) or raise "

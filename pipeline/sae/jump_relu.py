@@ -2,6 +2,7 @@
 
 import torch
 
+from pipeline.sae.distributed import largest_of_all, mean_, n_processes
 from pipeline.sae.kernels import Pattern
 from pipeline.sae.select import positions
 from pipeline.sae.weights import Weights
@@ -13,6 +14,8 @@ class JumpReLU:
     z = p where p > t, else 0. The step at t has no derivative, so t learns from the pre-activations within half a
     bandwidth e of it (straight-through): dz/dt = -(t / e) [|p - t| < e / 2], dL0/dt = -(1 / e) [|p - t| < e / 2].
     The sparsity loss with a target is that of Gemma Scope 2 and SAEBench: it makes runs comparable at equal L0.
+    All thresholds begin at the cut that lets k latents fire on a row of the first batch: from near 0, where half of
+    the latents fire, a short training never comes down to k.
     """
 
     def __init__(self, k: int, weight: float, bandwidth: float, d_sae: int) -> None:
@@ -20,10 +23,13 @@ class JumpReLU:
         self.weight = weight
         self.bandwidth = bandwidth
         self.prefixes = (d_sae,)
-        self.state: dict[str, float] = {}
+        self.state = {"begun": 0.0}
 
     def fire(self, pre_bs: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
         """Latents just below their threshold take part with a code of 0: their thresholds learn too."""
+        if not self.state["begun"]:
+            weights.threshold.fill_(largest_of_all(pre_bs, self.k * len(pre_bs) * n_processes(), 0.0)[1])
+            self.state = {"begun": 1.0}
         flat = positions(pre_bs > weights.threshold - self.bandwidth / 2)
         pre = pre_bs.flatten()[flat]
         threshold = weights.threshold[flat % weights.d_sae]
@@ -34,7 +40,9 @@ class JumpReLU:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         fires = value > 0
         n_rows = len(pre_bs)
-        excess = fires.sum() / (n_rows * self.k) - 1  # L0 / k - 1
+        l0 = fires.sum() / n_rows
+        mean_([l0])  # the loss is not linear in L0, so every process needs that of all rows
+        excess = l0 / self.k - 1
         per_firing = 2 * self.weight * excess / (n_rows * self.k)  # dL/d(one latent firing on one row)
         threshold = weights.threshold[pattern.latent]
         near = (pre_bs[pattern.row, pattern.latent] - threshold).abs() < self.bandwidth / 2

@@ -8,6 +8,7 @@ from pipeline.sae.adam import Adam
 from pipeline.sae.architectures import architecture_of
 from pipeline.sae.backward import close_b_dec, code_gradient, reconstruct, revive, weight_gradients
 from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.distributed import mean_, n_processes, sum_
 from pipeline.sae.kernels import find_pattern
 from pipeline.sae.statistics import CodeStatistics
 from pipeline.sae.tree_penalty import TreePenalty
@@ -44,7 +45,7 @@ class Trainer:
         self.device = device
         self.scale = 1.0 / mean_norm
         self.architecture = architecture_of(settings)
-        self.weights = Weights(mean_d * self.scale, settings.d_sae, settings.bandwidth, seed).to(device)
+        self.weights = Weights(mean_d * self.scale, settings.d_sae, seed).to(device)
         self.optimiser = Adam(self.weights)
         self.idle_s = torch.zeros(settings.d_sae, dtype=torch.int64, device=device)  # rows since it fired
         self.statistics = CodeStatistics(settings.d_sae) if settings.correlation_every else None
@@ -97,6 +98,7 @@ class Trainer:
         return revive(pre_bs, dead, error_bd, centred_bd, self.weights, self.settings.aux_weight)
 
     def _update(self) -> None:
+        mean_([weight.grad for weight in self.weights.parameters() if weight.grad is not None])
         self.weights.project_decoder_gradient()
         torch.nn.utils.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
         self.optimiser.step(learning_rate(self.settings, self.step_number))
@@ -104,8 +106,10 @@ class Trainer:
         self.step_number += 1
 
     def _count(self, fired: torch.Tensor, n_rows: int) -> None:
-        self.idle_s += n_rows
-        self.idle_s[fired] = 0
+        fired_s = torch.zeros_like(self.idle_s)
+        fired_s[fired] = 1
+        self.idle_s += n_rows * n_processes()
+        self.idle_s[sum_(fired_s) > 0] = 0
 
     def dead(self) -> torch.Tensor:
         """Which latents have not fired for ``dead_after_tokens``, bool [s]."""

@@ -13,7 +13,7 @@ class Weights(nn.Module):
     the same on every model and layer. Gradients are written by hand: autograd never sees these tensors.
     """
 
-    def __init__(self, mean_d: torch.Tensor, d_sae: int, threshold: float, seed: int) -> None:
+    def __init__(self, mean_d: torch.Tensor, d_sae: int, seed: int) -> None:
         """Decoder rows are random unit vectors, the encoder starts as their copy, b_dec at the data's mean."""
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
@@ -23,7 +23,7 @@ class Weights(nn.Module):
         self.W_dec = nn.Parameter(rows_sd, requires_grad=False)  # [s, d], rows of norm 1
         self.b_enc = nn.Parameter(torch.zeros(d_sae), requires_grad=False)
         self.b_dec = nn.Parameter(mean_d.float().clone(), requires_grad=False)
-        self.threshold = nn.Parameter(torch.full((d_sae,), threshold), requires_grad=False)  # JumpReLU learns it
+        self.threshold = nn.Parameter(torch.zeros(d_sae), requires_grad=False)  # JumpReLU learns it
 
     @property
     def d_sae(self) -> int:

@@ -14,8 +14,8 @@ class SAESettings:
     d_sae: int = 1024
     k: int = 16
     prefix_shares: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5, 1.0)
-    l0_weight: float = 0.3
-    bandwidth: float = 0.02
+    l0_weight: float = 0.1
+    bandwidth: float = 0.1
     l1: float = 0.04
     learning_rate: float = 1e-3
     warm_up_steps: int = 50

@@ -1,0 +1,73 @@
+"""Data-parallel training: every process trains on its own rows, and all take the same step.
+
+Start with ``torchrun --nproc-per-node=N -m stages.train_sae``; without torchrun there is one process, and nothing
+here communicates. N processes with batches of b rows do what one process does with the N * b rows together.
+"""
+
+import os
+
+import torch
+import torch.distributed as dist
+
+from pipeline.sae.select import largest, positions
+
+
+def join(device: str) -> tuple[int, int]:
+    """This process's rank and the number of processes; joins torchrun's group if there is one."""
+    if "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def n_processes() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def mean_(tensors: list[torch.Tensor]) -> None:
+    """Replace each tensor by its mean over the processes."""
+    if n_processes() == 1:
+        return
+    for tensor in tensors:
+        dist.all_reduce(tensor)
+        tensor /= n_processes()
+
+
+def sum_(tensor: torch.Tensor) -> torch.Tensor:
+    """Replace a tensor by its sum over the processes."""
+    if n_processes() > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def largest_of_all(pre_bs: torch.Tensor, count: int, likely_cut: float) -> tuple[torch.Tensor, float]:
+    """``select.largest`` over the rows of all processes: each gets its own positions, all get the same cut.
+
+    Every process sends its entries above nine tenths of the likely cut (all positive ones if those are too few), and
+    each finds the cut in the union.
+    """
+    if n_processes() == 1:
+        return largest(pre_bs, count, likely_cut)
+    flat = pre_bs.flatten()
+    candidates, values = _above(flat, max(0.9 * likely_cut, 0.0))
+    if len(values) < count and likely_cut > 0:
+        candidates, values = _above(flat, 0.0)
+    cut = float(values.min()) if len(values) else 0.0
+    if len(values) > count:
+        cut = float(values.kthvalue(len(values) - count + 1).values)
+    return candidates[positions(flat[candidates] >= cut)], cut
+
+
+def _above(flat: torch.Tensor, low: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Own positions above ``low``, and the values above it in all processes."""
+    candidates = positions(flat > low)
+    lengths = [torch.zeros(1, dtype=torch.int64, device=flat.device) for _ in range(n_processes())]
+    dist.all_gather(lengths, torch.tensor([len(candidates)], device=flat.device))
+    longest = int(max(lengths))
+    padded = torch.full((longest,), -1.0, device=flat.device)
+    padded[: len(candidates)] = flat[candidates]
+    gathered = [torch.empty_like(padded) for _ in range(n_processes())]
+    dist.all_gather(gathered, padded)
+    values = torch.cat(gathered)
+    return candidates, values[values > 0]
