@@ -6,8 +6,10 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.hierarchy.correlation import Correlation, has_variance
+from pipeline.hierarchy.rounds import rounds_linkage
 from pipeline.hierarchy.tree import FeatureTree
 
+CONDENSED_UP_TO = 32768  # latents: 4 GiB of distances
 METHODS = ("average", "complete", "weighted", "ward", "single")
 
 
@@ -23,8 +25,35 @@ def build_tree(correlation: Correlation, min_firings: int, method: str = "averag
             f"{len(latents)} latents fire in at least {min_firings} {correlation.scale}s of "
             f"{correlation.sums.n_units:,}, too few for a tree; lower dendrogram.min_firings or cache more tokens"
         )
-    linkage = linkage_of(condensed_distance(correlation, latents), method)
-    return FeatureTree(linkage, latents, *_nearest_clustered(correlation, latents))
+    return FeatureTree(cluster(correlation, latents, method), latents, *_nearest_clustered(correlation, latents))
+
+
+def cluster(correlation: Correlation, latents: np.ndarray, method: str) -> np.ndarray:
+    """The linkage of ``latents``. Up to ``CONDENSED_UP_TO`` of them exactly; beyond, average linkage on the sparse
+    graph, a forest of the clusters of positive similarity that is joined flatly at height 1."""
+    if len(latents) <= CONDENSED_UP_TO:
+        return linkage_of(condensed_distance(correlation, latents), method)
+    if method != "average":
+        raise PipelineError(
+            f"dendrogram.linkage {method} takes {len(latents):,} latents as one distance vector, more than "
+            f"{CONDENSED_UP_TO:,}; set it to average or raise dendrogram.min_firings"
+        )
+    return sparse_average_linkage(correlation, latents)
+
+
+def sparse_average_linkage(correlation: Correlation, latents: np.ndarray) -> np.ndarray:
+    """Average linkage of ``latents`` from the listed pairs alone (see ``rounds``)."""
+    i, j, r = _pairs_among(correlation, latents)
+    return rounds_linkage(i, j, r, correlation.rank_one()[latents])[0]
+
+
+def _pairs_among(correlation: Correlation, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Leaf numbers i < j and similarity of the listed pairs of ``latents``."""
+    leaf_of = np.full(len(correlation.sums.n), -1, np.int64)
+    leaf_of[latents] = np.arange(len(latents))
+    i, j, r = leaf_of[correlation.pairs.i], leaf_of[correlation.pairs.j], correlation.pairs.r
+    both = (i >= 0) & (j >= 0)
+    return i[both], j[both], r[both]
 
 
 def clustered_latents(correlation: Correlation, min_firings: int) -> np.ndarray:
@@ -38,11 +67,7 @@ def condensed_distance(correlation: Correlation, latents: np.ndarray) -> np.ndar
 
     Listed pairs have their own r; all others never co-fire (or lie below the floor) and have -a_i a_j.
     """
-    leaf_of = np.full(len(correlation.sums.n), -1, np.int64)
-    leaf_of[latents] = np.arange(len(latents))
-    i, j, r = leaf_of[correlation.pairs.i], leaf_of[correlation.pairs.j], correlation.pairs.r
-    both = (i >= 0) & (j >= 0)
-    return _condensed(correlation.rank_one()[latents], i[both], j[both], r[both])
+    return _condensed(correlation.rank_one()[latents], *_pairs_among(correlation, latents))
 
 
 @numba.njit(cache=True)
