@@ -138,4 +138,5 @@ def _pairs_by_slabs(codes: tuple[Source, int], measure: tuple, block: tuple[int,
     for units in source.slabs(slab_entries):
         where = columns(units.indptr, units.index, low, high)
         add_slab(*where, units.index, units.value, rows)
+        del units, where  # before the next slab is read
     return pairs_of_block(low, rows, *measure)

@@ -35,8 +35,9 @@ class BlockPlan(NamedTuple):
 
 
 def entry_bytes(index_bytes: int) -> int:
-    """Bytes a nonzero takes in memory: index, float32 value, int32 position and remaining (see ``columns``)."""
-    return index_bytes + 4 + 4 + index_bytes
+    """Bytes that a nonzero takes at the peak: index and float32 value as read, the same again as pooling leaves them,
+    int32 position and remaining (see ``columns``)."""
+    return 2 * (index_bytes + 4) + 4 + index_bytes
 
 
 def plan_blocks(
@@ -48,16 +49,16 @@ def plan_blocks(
     ``ROW_ENTRY_BYTES`` times ``n_latents``.
 
     >>> print(plan_blocks(16384, 1_000_000, 50_000_000, 2, 2 << 30, 2, shared=True))
-    64 blocks of 256 latents, codes in memory, 592 MiB a process
+    64 blocks of 256 latents, codes in memory, 878 MiB a process
     >>> print(plan_blocks(16384, 1_000_000, 50_000_000, 2, 1 << 30, 1, shared=False))
-    7 blocks of 2688 latents, slabs of 5,592,405 entries, 800 MiB a process
+    7 blocks of 2688 latents, slabs of 7,456,540 entries, 800 MiB a process
     """
     resident_bytes = nnz * entry_bytes(index_bytes) + 20 * n_units + threads * 24 * n_latents
     if shared and resident_bytes <= memory_bytes and nnz < 2**31:
         rows = max(1, min(256, -(-n_latents // (8 * threads))))
         return BlockPlan(True, rows, -(-n_latents // rows), nnz, resident_bytes)
-    # An eighth for the slab (twice: as read, and by latent), three quarters of the rest for the accumulators.
-    row_bytes, slab_entry_bytes = ROW_ENTRY_BYTES * n_latents, 2 * entry_bytes(index_bytes)
+    # An eighth for the slab, three quarters of the rest for the accumulators.
+    row_bytes, slab_entry_bytes = ROW_ENTRY_BYTES * n_latents, entry_bytes(index_bytes)
     slab_entries = max(1, min(nnz, memory_bytes // (8 * threads * slab_entry_bytes)))
     slab_bytes = threads * slab_entries * slab_entry_bytes
     rows = min(n_latents, (memory_bytes - slab_bytes) * 3 // (4 * threads * row_bytes))
