@@ -14,7 +14,7 @@ from pipeline.report.page import Pictures, page
 from pipeline.report.provenance import hashes, versions
 from pipeline.report.reading import read_codes
 from pipeline.report.style import save_figures
-from pipeline.report.tree_data import tree_data
+from pipeline.report.tree_data import tree_data, words_of_all
 from pipeline.report.tree_figure import marked_tree
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.strict import read_section, read_yaml
@@ -51,10 +51,11 @@ def main() -> str:
         "training": training_curves(evidence.training),
     }
     made_of = hashes([MODEL / "model.safetensors", SAE / "sae_weights.safetensors", DENDROGRAM / "linkage.npy"])
-    with building(REPORT, settings) as folder:
+    with building(REPORT) as folder:
         save_figures(folder, figures)
         html = page(evidence, chosen, explorable, Pictures(folder), versions(), made_of)
         write_text(folder / "index.html", html)
+        write_json(folder / "words.json", words_of_all(tree, reading, explorable, settings.words_per_group))
     write_json(Path("data/final_info.json"), final_info)
     return f"{len(final_info)} entries of figures, {len(figures)} plots, a page of {len(html) / 1e6:.1f} MB"
 

@@ -21,6 +21,7 @@ LAYERS = (
     ("pipeline.unlearning",),
     ("pipeline.evaluation",),
     ("pipeline.report",),
+    ("pipeline.inspection",),
     ("stages",),
 )
 OWNERS = {

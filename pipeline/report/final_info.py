@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.evaluation.saebench.results import flat
 from pipeline.files import read_json
 
 SEED_BASELINE = "seed_baseline/sparse_probing"
@@ -35,14 +36,8 @@ def collect(
     collected = {key: _entry(key, entry["means"], entry["stderrs"]) for key, entry in entries.items()}
     for name, metrics in sae_bench.get("metrics", {}).items():
         collected[f"sae_bench/{name}"] = _entry(f"sae_bench/{name}", metrics, {})
-    collected[SEED_BASELINE] = _entry(SEED_BASELINE, baseline_metrics(baseline), {})
+    collected[SEED_BASELINE] = _entry(SEED_BASELINE, flat(baseline), {})
     return collected
-
-
-def baseline_metrics(baseline: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of a sae-bench result file by their own names; what it did not compute is absent."""
-    categories = baseline["eval_result_metrics"].values()
-    return {name: value for category in categories for name, value in category.items() if value is not None}
 
 
 def _entry(key: str, means: Mapping[str, float], stderrs: Mapping[str, float]) -> dict[str, Any]:

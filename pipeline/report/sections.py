@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.evaluation.saebench.results import flat
 from pipeline.report.evidence import Evidence
 from pipeline.report.figures import INTERVAL
-from pipeline.report.final_info import baseline_metrics
 from pipeline.report.markup import Markup, joined, table, tag
 from pipeline.report.methods import METHODS, THREAT, in_order, kind_of
 from pipeline.report.verdict import GONE, HARMED, NEAR_CHANCE, UNHARMED, chosen_methods, verdict
@@ -125,7 +125,7 @@ def hierarchy(evidence: Evidence) -> Markup:
 def sae_bench(evidence: Evidence) -> Markup:
     """sae-bench's figures of this run, the seed's baseline beside sparse probing."""
     parts = []
-    theirs = baseline_metrics(evidence.baseline)
+    theirs = flat(evidence.baseline)
     for name, metrics in evidence.sae_bench.get("metrics", {}).items():
         beside = theirs if name == "sparse_probing" else {}
         rows = [

@@ -54,6 +54,17 @@ def tree_data(
     }
 
 
+def words_of_all(tree: FeatureTree, reading: Reading, data: Mapping[str, Any], n_words: int) -> dict[str, Any]:
+    """``words.json`` for `stages.inspect`: the words of every latent, and of every shown merge by its number."""
+    overall_w, text = reading.counts_sw.sum(0), reading.words.text
+    latents = top_words(reading.counts_sw, overall_w, text, n_words)
+    shown = zip(data["id"], data["words"], strict=True)
+    return {
+        "latents": {str(latent): words for latent, words in enumerate(latents) if words},
+        "nodes": {str(k): [data["text"][word] for word in words] for k, words in shown if k >= tree.n_leaves},
+    }
+
+
 class _Numbers:
     """Numbers for repeated texts."""
 

@@ -1,0 +1,1 @@
+"""What a stage wrote, looked at one thing at a time: plain content for programs, tables for people."""

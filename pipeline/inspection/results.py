@@ -1,0 +1,61 @@
+"""An edit with its sweep and its test figures; a run with its figures and times."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.files import read_json
+from pipeline.inspection.trees import Grove
+
+_SHOWN = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio")
+
+
+def edit(name: str, unlearning: Path, evaluation: Path, grove: Grove) -> dict[str, Any]:
+    """What an edit does, which candidates it was chosen from, and what it did on the test split."""
+    if not (unlearning / name / "edit.json").exists():
+        known = sorted(f"{path.parent.parent.name}/{path.parent.name}" for path in unlearning.glob("*/*/edit.json"))
+        there = ", ".join(known) or "none yet; run `dvc repro unlearn`"
+        raise PipelineError(f"there is no edit {name!r}; there are {there}")
+    about, sweep = read_json(unlearning / name / "edit.json"), read_json(unlearning / name / "sweep.json")
+    file = evaluation / "unlearning.json"
+    entry = read_json(file).get(f"unlearning/{name}") if file.exists() else None
+    return {
+        "edit": name,
+        "target": " / ".join(about["target"]),
+        "layer": about["layer"],
+        "guarded": about["guard_bias"] is not None,
+        **{f"setting {key}": value for key, value in about["settings"].items()},
+        "seconds": sweep["seconds"],
+        "groups": [
+            {"latents": len(group), "words": _words(grove, group), "which": " ".join(map(str, group))}
+            for group in about["groups"]
+        ],
+        "on the test split": _figures(entry) if entry else "not evaluated yet; run `dvc repro evaluate`",
+        "best candidates on dev": sorted(sweep["candidates"], key=lambda row: row["objective"])[:8],
+    }
+
+
+def run(folder: Path) -> dict[str, Any]:
+    """The figures of a run's folder and what its stages took."""
+    if not (folder / "final_info.json").exists():
+        raise PipelineError(f"{folder} holds no final_info.json; run `python experiment.py --out_dir={folder}`")
+    entries = read_json(folder / "final_info.json")
+    edits = [
+        {"method": key.split("/", 1)[1], **{name: entry["means"].get(name) for name in _SHOWN}}
+        for key, entry in entries.items()
+        if key.startswith("unlearning/")
+    ]
+    others = {key: _figures(entry) for key, entry in entries.items() if not key.startswith("unlearning/")}
+    times = [read_json(path) for path in sorted((folder / "times").glob("*.json"))]
+    return {"run": str(folder), "unlearning": edits, **others, "times": times}
+
+
+def _words(grove: Grove, latents: list[int], most: int = 4) -> str:
+    """The words of a group's first latents."""
+    return "; ".join(filter(None, map(grove.latent_words, latents[:most])))
+
+
+def _figures(entry: dict[str, Any]) -> dict[str, str]:
+    """Means with half a 95 % interval."""
+    interval = {name: f" ± {1.96 * error:.2g}" for name, error in entry["stderrs"].items()}
+    return {name: f"{value:.4g}{interval.get(name, '')}" for name, value in entry["means"].items()}

@@ -1,0 +1,48 @@
+"""Any inspected content on a terminal: plain values in one table, lists of rows in one each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def show(content: Mapping[str, Any], console: Console) -> None:
+    """Print it; text from corpora is shown as it is (rich's ``[...]`` markup in it means nothing)."""
+    plain = {key: value for key, value in content.items() if not isinstance(value, Mapping | list)}
+    _print_pairs("", plain, console)
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            _print_pairs(key, value, console)
+        elif isinstance(value, list):
+            _print_rows(key, value, console)
+
+
+def _print_pairs(title: str, pairs: Mapping[str, Any], console: Console) -> None:
+    if not pairs:
+        return
+    table = Table(title=escape(title) or None, title_justify="left", box=None, show_header=False, padding=(0, 1))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in pairs.items():
+        table.add_row(escape(str(key)), escape(_text(value)))
+    console.print(table)
+
+
+def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    if not rows:
+        return
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        number = all(isinstance(row.get(name), int | float | None) for row in rows)
+        table.add_column(escape(name), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if row.get(name) is None else escape(_text(row[name])) for name in names))
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

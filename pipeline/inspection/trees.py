@@ -1,0 +1,108 @@
+"""The dendrogram by the numbers: nodes, paths, the cuts as a nested list."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.errors import PipelineError
+from pipeline.files import read_json
+from pipeline.hierarchy.tree import FeatureTree, Node, load_tree, parents_of
+
+
+class Grove(NamedTuple):
+    """A tree with the words that the report found for its nodes; ``words`` is empty before there is a report."""
+
+    tree: FeatureTree
+    cuts: list[float]
+    words: dict[str, dict[str, list[str]]]  # "nodes" and "latents", by number
+
+    def node_words(self, node: int) -> str:
+        return " ".join(self.words.get("nodes", {}).get(str(node), []))
+
+    def latent_words(self, latent: int) -> str:
+        return " ".join(self.words.get("latents", {}).get(str(latent), []))
+
+
+def open_grove(dendrogram: Path, words: Path, scale: str | None) -> Grove:
+    """The default tree, or that of a scale (which has words for latents only)."""
+    folder = dendrogram / scale if scale else dendrogram
+    known = read_json(words) if words.exists() else {}
+    if scale:
+        known = {"latents": known.get("latents", {})}
+    cuts = [cut["correlation"] for cut in read_json(folder / "groups.json")["cuts"]]
+    return Grove(load_tree(folder), cuts, known)
+
+
+def merge(tree: FeatureTree, number: int) -> Node:
+    """The merge with scipy's number."""
+    if not tree.n_leaves <= number < 2 * tree.n_leaves - 1:
+        raise PipelineError(
+            f"there is no group {number}; groups are the merges {tree.n_leaves} to {2 * tree.n_leaves - 2} of the tree "
+            "(`stages.inspect dendrogram` lists those of a cut; one latent is a `feature`)"
+        )
+    return tree.nodes()[number - tree.n_leaves]
+
+
+def path_to_root(grove: Grove, node: int) -> list[dict[str, Any]]:
+    """The merges above a node, the nearest first."""
+    tree, parent, path = grove.tree, parents_of(grove.tree.linkage), []
+    while (node := int(parent[node])) >= 0:
+        height, size = tree.linkage[node - tree.n_leaves, 2:]
+        path.append({"group": node, "r": _r(height), "latents": int(size), "words": grove.node_words(node)})
+    return path
+
+
+def leaf_of(tree: FeatureTree, latent: int) -> int | None:
+    """Leaf number of a latent; None when it fires too rarely to be clustered."""
+    found = np.flatnonzero(tree.latents == latent)
+    return int(found[0]) if len(found) else None
+
+
+def children(grove: Grove, node: Node) -> list[dict[str, Any]]:
+    """The two parts that were merged."""
+    tree, rows = grove.tree, []
+    for child in tree.linkage[node.id - tree.n_leaves, :2].astype(int).tolist():
+        if child < tree.n_leaves:
+            latent = int(tree.latents[child])
+            rows.append({"part": f"feature {latent}", "r": 1.0, "latents": 1, "words": grove.latent_words(latent)})
+        else:
+            height, size = tree.linkage[child - tree.n_leaves, 2:]
+            words = grove.node_words(child)
+            rows.append({"part": f"group {child}", "r": _r(height), "latents": int(size), "words": words})
+    return rows
+
+
+def outline(grove: Grove, level: int) -> list[dict[str, Any]]:
+    """The groups of the cuts down to ``level`` that hold at least two latents, each below the coarser one it is in."""
+    if not 1 <= level <= len(grove.cuts):
+        raise PipelineError(f"the tree has the levels 1 to {len(grove.cuts)}, not {level}")
+    tops = [_tops(grove.tree, cut) for cut in grove.cuts[:level]]
+    rows: list[dict[str, Any]] = []
+
+    def add(node: Node, depth: int) -> None:
+        words = grove.node_words(node.id)
+        rows.append(
+            {"level": depth, "group": node.id, "r": _r(node.height), "latents": len(node.members), "words": words}
+        )
+        if depth < level:
+            inside = set(node.members.tolist())
+            for finer in tops[depth]:
+                if int(finer.members[0]) in inside:
+                    add(finer, depth + 1)
+
+    for node in tops[0]:
+        add(node, 1)
+    return rows
+
+
+def _tops(tree: FeatureTree, correlation: float) -> list[Node]:
+    """The groups of a cut with at least two latents, the largest first."""
+    nodes, first = tree.nodes(), tree.n_leaves
+    inside = [node for node in nodes if node.height <= 1 - correlation + 1e-9]
+    top = [node for node in inside if node.parent < 0 or nodes[node.parent - first].height > 1 - correlation + 1e-9]
+    return sorted(top, key=lambda node: -len(node.members))
+
+
+def _r(height: float) -> float:
+    return round(1 - float(height), 3)
