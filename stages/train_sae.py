@@ -1,6 +1,10 @@
-"""Reads data/activations.zarr; writes data/sae: a SAELens folder with its training curves."""
+"""Reads data/activations.zarr; writes data/sae: a SAELens folder with its training curves.
+
+``torchrun --nproc-per-node=N -m stages.train_sae`` trains on N processes, each with its own share of the store.
+"""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline.activations.store import ActivationStore
@@ -8,6 +12,7 @@ from pipeline.files import building
 from pipeline.language_model.loading import pick_device
 from pipeline.runtime import prepare_process
 from pipeline.sae.build import build_dictionary
+from pipeline.sae.distributed import from_first, join, rank
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.sae import SAESettings
@@ -20,10 +25,12 @@ def main() -> str:
     settings = read_section(PARAMS, SAESettings, "sae")
     memory_mib = read_section(PARAMS, ActivationsSettings, "activations").memory_mib
     prepare_process(shared.threads)
+    device = join(pick_device(shared.device))
     store = ActivationStore.open(Path("data/activations.zarr"))
     shaped_by = [dataclasses.asdict(settings), shared.seed, dict(store.attributes)]
-    with building(Path("data/sae"), shaped_by) as folder:
-        final = build_dictionary(store, settings, shared.seed, pick_device(shared.device), memory_mib, folder)
+    with building(Path("data/sae"), shaped_by) if rank() == 0 else nullcontext() as own:
+        folder = Path(from_first(own and str(own)))
+        final = build_dictionary(store, settings, shared.seed, device, memory_mib, folder)
     return (
         f"{settings.architecture}, {settings.d_sae:,} latents: explained variance "
         f"{final['explained_variance']:.3f}, L0 {final['l0']:.1f}, dead {final['dead_share']:.1%}"

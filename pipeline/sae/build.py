@@ -11,6 +11,7 @@ from pipeline.activations.loader import ActivationLoader
 from pipeline.activations.store import ActivationStore
 from pipeline.files import write_json
 from pipeline.sae.checkpoint import remove_checkpoint
+from pipeline.sae.distributed import n_processes, rank
 from pipeline.sae.folder import save_dictionary
 from pipeline.sae.quality import measure
 from pipeline.sae.trainer import Trainer
@@ -24,13 +25,19 @@ _BLOCK_ROWS = 4096
 def build_dictionary(
     store: ActivationStore, settings: SAESettings, seed: int, device: str, memory_mib: int, folder: Path
 ) -> dict[str, Any]:
-    """Train (or continue) in ``folder``, write the dictionary and ``training.json`` there; returns its figures."""
+    """Train (or continue) in ``folder``, write the dictionary and ``training.json`` there; returns its figures.
+
+    With several processes each trains on its own chunks of the store, and the first one writes.
+    """
     mean_d = torch.as_tensor(store.mean_d)
     trainer = Trainer(settings, mean_d, store.mean_norm, seed, device)
-    loader = ActivationLoader(store, settings.batch_size, seed, memory_mib, device=device)
+    ranks = {"rank": rank(), "world_size": n_processes()}
+    loader = ActivationLoader(store, settings.batch_size, seed, memory_mib, **ranks, device=device)
     curves = train(trainer, loader, folder)
     dictionary = trainer.dictionary()
     final = measure(dictionary, _sample(store), mean_d)
+    if rank() > 0:
+        return final
     save_dictionary(folder, dictionary, _metadata(store))
     about = {"settings": dataclasses.asdict(settings), "seed": seed}
     figures = {"curves": curves.rows, "snapshots": curves.snapshots, "final": final}

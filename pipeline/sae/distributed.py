@@ -5,6 +5,7 @@ here communicates. N processes with batches of b rows do what one process does w
 """
 
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -12,17 +13,41 @@ import torch.distributed as dist
 from pipeline.sae.select import largest, positions
 
 
-def join(device: str) -> tuple[int, int]:
-    """This process's rank and the number of processes; joins torchrun's group if there is one."""
+def join(device: str) -> str:
+    """Join torchrun's group if there is one; returns this process's device, one GPU each."""
     if "WORLD_SIZE" not in os.environ:
-        return 0, 1
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    return dist.get_rank(), dist.get_world_size()
+        return device
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+    if device != "cuda":
+        return device
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return f"cuda:{os.environ['LOCAL_RANK']}"
 
 
 def n_processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def from_first(text: str | None) -> str:
+    """The first process's text, in every process."""
+    box = [text]
+    if n_processes() > 1:
+        dist.broadcast_object_list(box, src=0)
+    assert box[0] is not None
+    return box[0]
+
+
+def from_each(content: Any) -> list[Any]:
+    """What every process passes, in the order of ranks."""
+    if n_processes() == 1:
+        return [content]
+    contents: list[Any] = [None] * n_processes()
+    dist.all_gather_object(contents, content)
+    return contents
 
 
 def mean_(tensors: list[torch.Tensor]) -> None:

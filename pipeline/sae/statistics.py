@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array, vstack
 
+from pipeline.sae.distributed import sum_
 from pipeline.sae.kernels import Pattern
 
 _FOLD_ABOVE = 4_000_000  # buffered active codes: 64 MB
@@ -45,6 +46,14 @@ class CodeStatistics:
         self.sum_s += codes.sum(axis=0)
         products = (codes.T @ codes).tocoo()
         self.product_ss[products.row, products.col] += products.data
+
+    def share(self) -> None:
+        """Sum over the processes of a data-parallel training."""
+        self._fold()
+        rows = torch.tensor(self.rows)
+        for total in (rows, *map(torch.from_numpy, (self.fired_s, self.sum_s, self.product_ss))):
+            sum_(total)
+        self.rows = int(rows)
 
     def correlation(self, latents: np.ndarray) -> np.ndarray:
         """Pearson correlation over rows of some latents, float64; each must vary.

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from pipeline.errors import PipelineError
+from pipeline.hierarchy.tree import FeatureTree
 from pipeline.progress import track
 from pipeline.sae.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from pipeline.sae.curves import refuse_divergence, row_of
+from pipeline.sae.distributed import from_each, n_processes, rank
 from pipeline.sae.snapshots import cuts_of, describe, last_snapshot, tree_of, write_snapshot
 from pipeline.sae.trainer import Measures, Trainer
 from pipeline.sae.tree_penalty import TreePenalty
@@ -52,39 +55,47 @@ def train(trainer: Trainer, loader: Loader, folder: Path) -> Curves:
         if settings.correlation_every and done % settings.correlation_every == 0:
             _snapshot(trainer, curves, folder)
         if save:
-            write_checkpoint(folder, _checkpoint(trainer, loader, curves))
+            _save(trainer, loader, curves, folder)
     return curves
 
 
 def _snapshot(trainer: Trainer, curves: Curves, folder: Path) -> None:
     """Cluster the latents on the codes since the last snapshot; its groups shape the penalty from here on."""
     settings, step = trainer.settings, trainer.step_number
+    trainer.statistics.share()
     tree = tree_of(trainer.statistics)
     trainer.statistics.clear()
     if tree is None:
         return
-    row = describe(tree, last_snapshot(folder, step - 1), step, settings.tree_threshold, settings.tree_levels)
-    write_snapshot(folder, step, tree, row)
-    curves.snapshots.append(row)
-    _set_penalty(trainer, folder)
+    _set_penalty(trainer, tree)
+    if rank() == 0:
+        previous = last_snapshot(folder, step - 1)
+        curves.snapshots.append(describe(tree, previous, step, settings.tree_threshold, settings.tree_levels))
+        write_snapshot(folder, step, tree, curves.snapshots[-1])
 
 
-def _set_penalty(trainer: Trainer, folder: Path) -> None:
+def _set_penalty(trainer: Trainer, tree: FeatureTree | None) -> None:
     settings = trainer.settings
-    tree = last_snapshot(folder, trainer.step_number)
     if settings.tree_penalty and tree is not None:
         cuts = cuts_of(tree, settings.tree_threshold, settings.tree_levels)
         trainer.tree_penalty = TreePenalty(cuts, settings.d_sae, settings.tree_penalty, trainer.device)
 
 
-def _checkpoint(trainer: Trainer, loader: Loader, curves: Curves) -> Checkpoint:
-    state = {
-        "step": trainer.step_number,
-        "architecture": trainer.architecture.state,
-        "position": loader.position,
-        **curves._asdict(),
-    }
-    return Checkpoint(trainer.tensors(), state)
+def _save(trainer: Trainer, loader: Loader, curves: Curves, folder: Path) -> None:
+    """The first process writes; the loaders of all stand at places of their own."""
+    positions = from_each(loader.position)
+    if trainer.statistics is not None:
+        trainer.statistics.share()
+    _keep_in_first(trainer)
+    state = {"step": trainer.step_number, "architecture": trainer.architecture.state, "positions": positions}
+    if rank() == 0:
+        write_checkpoint(folder, Checkpoint(trainer.tensors(), state | curves._asdict()))
+
+
+def _keep_in_first(trainer: Trainer) -> None:
+    """The shared sums must be counted once when they are shared again."""
+    if rank() > 0 and trainer.statistics is not None:
+        trainer.statistics.clear()
 
 
 def _resume(trainer: Trainer, loader: Loader, folder: Path) -> Curves:
@@ -92,7 +103,13 @@ def _resume(trainer: Trainer, loader: Loader, folder: Path) -> Curves:
     if checkpoint is None:
         return Curves([], [])
     state = checkpoint.state
+    if len(state["positions"]) != n_processes():
+        raise PipelineError(
+            f"{folder} was begun with {len(state['positions'])} processes, not {n_processes()}; "
+            "continue with as many, or delete it"
+        )
     trainer.restore(checkpoint.tensors, state["step"], state["architecture"])
-    loader.position = state["position"]
-    _set_penalty(trainer, folder)
+    _keep_in_first(trainer)
+    loader.position = state["positions"][rank()]
+    _set_penalty(trainer, last_snapshot(folder, trainer.step_number))
     return Curves(state["rows"], state["snapshots"])
