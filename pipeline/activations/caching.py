@@ -97,11 +97,16 @@ def _fill(job: CachingJob, forward: Forward, window: Window, rows: Mapping[str, 
     """Put every row of the window in its place on disk, in the stores' dtypes."""
     for batch in window_batches(job.plan, window, job.batch_tokens, job.seed):
         acts = forward(torch.from_numpy(batch.token_ids_bt))
-        destination = torch.from_numpy(batch.destination)
+        stored = torch.from_numpy(np.flatnonzero(batch.stored_bt))
         for name, rows_nd in rows.items():
-            stored_bt = torch.from_numpy(batch.stored_bt).to(acts[name].device)
-            rows_nd.index_copy_(0, destination, acts[name][stored_bt].to(rows_nd.dtype).cpu())
-        yield len(destination)
+            acts_nd = acts[name].flatten(0, 1).index_select(0, stored.to(acts[name].device))
+            _bits(rows_nd)[batch.destination] = _bits(acts_nd.to(rows_nd.dtype).cpu())
+        yield len(batch.destination)
+
+
+def _bits(acts_nd: torch.Tensor) -> np.ndarray:
+    """The same memory for numpy, which has no bfloat16 but scatters rows twice as fast as torch."""
+    return acts_nd.view(torch.int16 if acts_nd.itemsize == 2 else torch.int32).numpy()
 
 
 def _write(job: CachingJob, window: Window, rows: Mapping[str, torch.Tensor]) -> None:

@@ -81,19 +81,20 @@ class ActivationLoader:
 
     def _stream(self, epoch: int, row: int) -> Iterator[torch.Tensor]:
         """Batches from a position on; they may span groups and epochs."""
-        parts: list[torch.Tensor] = []
-        missing = self.batch_size
+        home = self.device if self.resident else "cpu"
+        batch_bd = torch.empty(self.batch_size, self.store.d_model, dtype=self.store.raw_dtype, device=home)
+        filled = 0
         for group, rows_nd in self._read_ahead(self._groups(epoch, row)):
             order = torch.from_numpy(self._rng(group.epoch, 1 + group.number).permutation(group.n_rows))
             start = max(0, row - group.first_row) if group.epoch == epoch else 0
             while start < group.n_rows:
-                taken = order[start : start + missing].to(rows_nd.device)
-                parts.append(rows_nd.index_select(0, taken))
-                start, missing = start + len(taken), missing - len(taken)
-                if missing == 0:
+                taken = order[start : start + self.batch_size - filled].to(home)
+                torch.index_select(rows_nd, 0, taken, out=batch_bd[filled : filled + len(taken)])
+                start, filled = start + len(taken), filled + len(taken)
+                if filled == self.batch_size:
                     self._epoch, self._row = group.epoch, group.first_row + start
-                    yield self.store.to_float(torch.cat(parts)).to(self.device)
-                    parts, missing = [], self.batch_size
+                    yield self.store.to_float(batch_bd.to(self.device))
+                    filled = 0
 
     def _groups(self, epoch: int, row: int) -> Iterator[Group]:
         """The groups from the one that holds ``row`` of ``epoch`` on, without end."""

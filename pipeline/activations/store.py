@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import zarr
 from zarr.core.buffer.cpu import buffer_prototype
+from zarr.storage import LocalStore
 
 from pipeline.activations.windows import Window, split_windows
 from pipeline.errors import PipelineError
@@ -36,6 +37,8 @@ class ActivationStore:
         self.mean_norm: float = self.attributes["mean_norm"]
         self.windows = split_windows(self.n_tokens, self.attributes["window_rows"])
         self._group = group
+        plain = isinstance(group.store, LocalStore) and not self.array.compressors and self.array.shards is None
+        self._chunk_folder = Path(path) / "activations/c" if plain else None
         self._manifest = group["manifest"][:]
 
     @classmethod
@@ -82,17 +85,22 @@ class ActivationStore:
         """Read the rows of one chunk into ``out_nd`` (``raw_dtype``) and check them against the manifest."""
         start = chunk * self.chunk_rows
         window, first = divmod(start, self.attributes["window_rows"])
-        out = buffer_prototype.nd_buffer(out_nd.numpy().view(self.array.dtype))
+        out = out_nd.numpy().view(self.array.dtype)
         try:
-            self.array.get_basic_selection(slice(start, start + len(out_nd)), out=out)
-        except (ValueError, OSError, RuntimeError) as error:  # a truncated file, or one that can't be decompressed
+            if self._chunk_folder is not None:  # the file is the rows; zarr would copy them twice
+                with (self._chunk_folder / f"{chunk}/0").open("rb") as file:
+                    file.readinto(out)
+            else:
+                self.array.get_basic_selection(slice(start, start + len(out)), out=buffer_prototype.nd_buffer(out))
+        except (ValueError, OSError, RuntimeError) as error:  # lost, truncated, or can't be decompressed
             raise self._damaged("activations", f"{chunk}/0", window, str(error)) from None
         column = 1 + len(ROW_ARRAYS) + first // self.chunk_rows
         self._check(out_nd.numpy(), window, column, "activations", f"{chunk}/0")
 
     def to_float(self, raw_nd: torch.Tensor) -> torch.Tensor:
-        """Rows from ``read_chunk`` as float32."""
-        return (raw_nd.view(torch.bfloat16) if self.dtype == "bfloat16" else raw_nd).float()
+        """Rows from ``read_chunk`` as float32; always a copy."""
+        exact_nd = raw_nd.view(torch.bfloat16) if self.dtype == "bfloat16" else raw_nd
+        return exact_nd.to(torch.float32, copy=True)
 
     def verify(self) -> None:
         """Read everything once; a damaged chunk raises a PipelineError that names it."""

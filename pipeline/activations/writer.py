@@ -65,6 +65,10 @@ class WindowWriter:
 
     def __init__(self, path: Path | str, mantissa_bits: int | None = None) -> None:
         self._group = zarr.open_group(str(path), mode="r+")
+        # Not stored with an array: without it zarr compares every chunk with the fill value and skips zeros.
+        keep = {"write_empty_chunks": True}
+        names = ("activations", *ROW_ARRAYS, "window_mean", "window_m2", "manifest")
+        self._arrays = {name: self._group[name].with_config(keep) for name in names}
         self._bitround = None if mantissa_bits is None else BitRound(keepbits=mantissa_bits)
         self.path = str(path)
         self.dtype: str = self._group.attrs["dtype"]
@@ -72,7 +76,7 @@ class WindowWriter:
 
     def finished(self) -> np.ndarray:
         """Which windows are complete, bool [windows]."""
-        return self._group["manifest"][:, 0] > 0
+        return self._arrays["manifest"][:, 0] > 0
 
     def write(self, window: Window, acts_nd: torch.Tensor, tokens: Mapping[str, np.ndarray]) -> None:
         """Write a window: its chunks, its statistics, and last its line in the manifest.
@@ -89,23 +93,23 @@ class WindowWriter:
         rows = {**tokens, "norm": statistics.norm_n}
         for number, chunk in enumerate(chunks):  # zarr copies unless it gets one whole chunk
             start = window.first_row + number * self._chunk_rows
-            self._group["activations"][start : start + len(chunk)] = chunk
+            self._arrays["activations"][start : start + len(chunk)] = chunk
         for name in ROW_ARRAYS:
-            self._group[name][window.rows] = rows[name]
-        self._group["window_mean"][window.number] = statistics.mean_d
-        self._group["window_m2"][window.number] = statistics.m2_d
+            self._arrays[name][window.rows] = rows[name]
+        self._arrays["window_mean"][window.number] = statistics.mean_d
+        self._arrays["window_m2"][window.number] = statistics.m2_d
         sums = [checksum(rows[name]) for name in ROW_ARRAYS] + [checksum(chunk) for chunk in chunks]
-        line = np.zeros(self._group["manifest"].shape[1], np.uint32)
+        line = np.zeros(self._arrays["manifest"].shape[1], np.uint32)
         line[: 1 + len(sums)] = [window.n_rows, *sums]
-        self._group["manifest"][window.number] = line
+        self._arrays["manifest"][window.number] = line
 
     def finish(self, windows: list[Window]) -> None:
         """Merge the statistics of all windows, in order, and declare the store complete."""
         mean_d, m2_d = merge_statistics(
-            [window.n_rows for window in windows], self._group["window_mean"][:], self._group["window_m2"][:]
+            [window.n_rows for window in windows], self._arrays["window_mean"][:], self._arrays["window_m2"][:]
         )
         n_rows = sum(window.n_rows for window in windows)
-        norm = sum(float(self._group["norm"][window.rows].sum(dtype=np.float64)) for window in windows)
+        norm = sum(float(self._arrays["norm"][window.rows].sum(dtype=np.float64)) for window in windows)
         for name, values_d in (("mean", mean_d), ("variance", m2_d / n_rows)):
             _create(self._group, name, mean_d.shape, mean_d.shape, np.float64)
             self._group[name][:] = values_d

@@ -1,0 +1,197 @@
+"""The store's speed against SAELens, a bare model and a set in memory; interleaved, one thread, CPU seconds.
+
+    uv run python -m benchmarks.store_speed                       # d = 2304, some minutes, 3 GB of disk
+    uv run python -m benchmarks.store_speed --tokens 4096 --d_model 256 --repeats 1
+
+CPU seconds of the whole process (all threads), the least of the repeats: on a shared machine that is what a measure
+of speed can rest on. Prints JSON; benchmarks/store_speed.json holds a run at full size.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import store_peer
+from benchmarks.store_inputs import make_model
+from pipeline.activations.caching import CachingJob, fill_windows, hooked_forward
+from pipeline.activations.loader import ActivationLoader
+from pipeline.activations.store import ActivationStore
+from pipeline.activations.tokens import TokenPlan
+from pipeline.activations.windows import window_batches
+from pipeline.activations.writer import WindowWriter, create_store
+from pipeline.language_model.loading import load_model
+from pipeline.runtime import prepare_process
+from pipeline.sae.trainer import Trainer
+from pipeline.settings.sae import SAESettings
+
+CONTEXT, BATCH = 256, 4096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", type=int, default=131_072)
+    parser.add_argument("--d_model", type=int, default=2304)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    prepare_process(threads=1)
+    with tempfile.TemporaryDirectory() as name:
+        sizes = (Path(name), arguments.tokens, arguments.d_model, arguments.repeats)
+        result = {
+            "tokens": arguments.tokens,
+            "d_model": arguments.d_model,
+            "machine": f"{platform.machine()}, one thread",
+            "versions": {package: version(package) for package in ("sae-lens", "torch", "zarr", "datasets")},
+            "writing": measure_writing(*sizes),
+            "loading": measure_loading(*sizes),
+            "training": measure_training(*sizes),
+            "caching": measure_caching(*sizes),
+        }
+    print(json.dumps(result, indent=1))
+
+
+def measure_writing(folder: Path, n_tokens: int, d_model: int, repeats: int) -> dict[str, float]:
+    """From activations that are ready in bfloat16 to a finished store; tokens per CPU second."""
+    acts_btd = torch.randn(BATCH // CONTEXT, CONTEXT, d_model).bfloat16()
+    variants = {
+        "ours": lambda: write_ours(folder / "ours", acts_btd, n_tokens),
+        "float32": lambda: store_peer.write(folder / "float32", acts_btd, n_tokens, "float32"),
+        "float16": lambda: store_peer.write(folder / "float16", acts_btd, n_tokens, "float16"),
+    }
+    seconds = interleaved(variants, repeats, before=lambda name: shutil.rmtree(folder / name, ignore_errors=True))
+    return {
+        "ours_tokens_per_cpu_s": n_tokens / seconds["ours"],
+        "sae_lens_float32_tokens_per_cpu_s": n_tokens / seconds["float32"],
+        "sae_lens_float16_tokens_per_cpu_s": n_tokens / seconds["float16"],
+        "ratio_to_sae_lens_float32": seconds["float32"] / seconds["ours"],
+        "ratio_to_sae_lens_float16": seconds["float16"] / seconds["ours"],
+        "ours_bytes_per_token": folder_bytes(folder / "ours") / n_tokens,
+        "sae_lens_float32_bytes_per_token": folder_bytes(folder / "float32") / n_tokens,
+    }
+
+
+def measure_loading(folder: Path, n_tokens: int, d_model: int, repeats: int) -> dict[str, float]:
+    """Shuffled float32 batches from the stores that ``measure_writing`` left; rows per CPU second."""
+    store = ActivationStore.open(folder / "ours")
+    buffer_rows = min(16_384, n_tokens // 2)
+    streamed_mib = 2 * buffer_rows * d_model * 2 >> 20
+    variants = {
+        "ours_streamed": lambda: read_ours(store, n_tokens, streamed_mib),
+        "ours_resident": lambda: read_ours(store, n_tokens, 1 << 16),
+        "sae_lens": lambda: store_peer.read(folder / "float32", d_model, CONTEXT, n_tokens, BATCH, buffer_rows),
+    }
+    seconds = interleaved(variants, repeats)
+    result = {f"{name}_rows_per_cpu_s": n_tokens / best for name, best in seconds.items()}
+    return result | {"ratio_to_sae_lens": seconds["sae_lens"] / seconds["ours_streamed"]}
+
+
+def measure_training(folder: Path, n_tokens: int, d_model: int, repeats: int) -> dict[str, float]:
+    """BatchTopK steps fed from disk and from a shuffled tensor in memory; the share of the speed that is kept."""
+    store = ActivationStore.open(folder / "ours")
+    streamed_mib = 2 * min(16_384, n_tokens // 2) * d_model * 2 >> 20
+    settings = SAESettings(d_sae=2304, k=64, batch_size=BATCH, correlation_every=0)
+    mean_d, steps = torch.as_tensor(store.mean_d), min(4, n_tokens // BATCH)
+    ready_nd = store.rows(0, steps * BATCH)
+
+    def train(batches) -> None:
+        trainer = Trainer(settings, mean_d, store.mean_norm, 0, "cpu")
+        for acts_bd in islice(batches, steps):
+            trainer.step(acts_bd)
+
+    variants = {
+        "memory": lambda: train(ready_nd.split(BATCH)),
+        "disk": lambda: train(ActivationLoader(store, BATCH, 0, streamed_mib)),
+    }
+    seconds = interleaved(variants, repeats)
+    rates = {f"{name}_rows_per_cpu_s": steps * BATCH / best for name, best in seconds.items()}
+    return rates | {"ratio_disk_to_memory": seconds["memory"] / seconds["disk"]}
+
+
+def measure_caching(folder: Path, n_tokens: int, d_model: int, repeats: int) -> dict[str, float]:
+    """A random Gemma-2 (256 wide, hook in layer 3): the whole of caching against its forward passes alone."""
+    make_model(folder / "model", d_model=256, n_layers=6, vocabulary=4092)
+    model = load_model(folder / "model", n_layers=4)
+    name = "blocks.3.hook_resid_post"
+    plan = full_contexts(min(n_tokens, 16_384))
+    with hooked_forward(model, {name: (3, "resid_post")}) as forward:
+
+        @torch.inference_mode()
+        def bare() -> None:
+            job = new_job(folder / "bare", plan, name, 256)
+            for window in job.windows:
+                for batch in window_batches(plan, window, BATCH, 0):
+                    forward(torch.from_numpy(batch.token_ids_bt))
+
+        def whole() -> None:
+            job = new_job(folder / "whole", plan, name, 256)
+            for _ in fill_windows(job, forward, 256, job.windows):
+                pass
+            job.finish()
+
+        seconds = interleaved(
+            {"bare": bare, "whole": whole},
+            repeats,
+            before=lambda name: shutil.rmtree(folder / name, ignore_errors=True),
+        )
+    rates = {f"{name}_tokens_per_cpu_s": plan.n_rows / best for name, best in seconds.items()}
+    return rates | {"ratio_whole_to_bare": seconds["bare"] / seconds["whole"]}
+
+
+def write_ours(path: Path, acts_btd: torch.Tensor, n_tokens: int) -> None:
+    job = new_job(path, full_contexts(n_tokens), store_peer.HOOK, acts_btd.shape[2])
+    for _ in fill_windows(
+        job, lambda ids_bt: {store_peer.HOOK: acts_btd[: len(ids_bt)]}, acts_btd.shape[2], job.windows
+    ):
+        pass
+    job.finish()
+
+
+def read_ours(store: ActivationStore, n_rows: int, memory_mib: int) -> None:
+    for _ in islice(ActivationLoader(store, BATCH, 0, memory_mib), n_rows // BATCH):
+        pass
+
+
+def full_contexts(n_tokens: int) -> TokenPlan:
+    """A plan of full sequences without special tokens."""
+    start = np.arange(0, n_tokens + 1, CONTEXT, dtype=np.int64)
+    token_id = np.random.default_rng(0).integers(4, 4000, n_tokens).astype(np.int32)
+    return TokenPlan(token_id, np.zeros(n_tokens, np.int32), start, start, ())
+
+
+def new_job(path: Path, plan: TokenPlan, name: str, d_model: int) -> CachingJob:
+    window_rows = min(131_072, plan.n_rows)
+    options = {"dtype": "bfloat16", "window_rows": window_rows, "chunk_mib": 16, "compression": "none"}
+    create_store(path, plan.n_rows, d_model, **options, attributes={})
+    return CachingJob(plan, {name: WindowWriter(path)}, window_rows, BATCH, 0)
+
+
+def interleaved(
+    variants: dict[str, Callable[[], object]], repeats: int, before: Callable[[str], object] = lambda name: None
+) -> dict[str, float]:
+    """The least CPU seconds of each variant over ``repeats`` rounds, after one round that is not counted."""
+    best = dict.fromkeys(variants, float("inf"))
+    for round_ in range(repeats + 1):
+        for name, work in variants.items():
+            before(name)
+            started = time.process_time()
+            work()
+            if round_:
+                best[name] = min(best[name], time.process_time() - started)
+    return best
+
+
+def folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    main()
