@@ -115,5 +115,18 @@ def write_rest(data: Path) -> None:
     for stage in ("prepare", "evaluate"):
         write_json(data / f"times/{stage}.json", {"stage": stage, "seconds": 2.0, "summary": PLANTED})
     (data / "params.yaml").write_text(yaml.safe_dump({"run": {"seed": 3}, "corpus": {"note": PLANTED}}))
-    llm, sae = {"llm_top_1_test_accuracy": 0.68}, {"sae_top_1_test_accuracy": 0.5, "sae_top_100_test_accuracy": None}
-    write_json(data / "baseline.json", {"eval_result_metrics": {"llm": llm, "sae": sae}})
+    write_json(data / "baseline.json", probing("bios_results", 0.68, 0.5))
+    ours = data / "evaluation/sae_bench/sparse_probing/sae_custom_sae_eval_results.json"
+    write_json(ours, probing("world_domain_results", 0.9, 0.71))
+
+
+def probing(dataset: str, llm: float, sae: float) -> dict:
+    """A result file of sae-bench's sparse probing."""
+    llm_row, sae_row = {"llm_top_1_test_accuracy": llm}, {"sae_top_1_test_accuracy": sae}
+    return {
+        "eval_result_metrics": {"llm": llm_row, "sae": sae_row | {"sae_top_100_test_accuracy": None}},
+        "eval_result_details": [{"dataset_name": dataset, **llm_row, **sae_row}],
+        "sae_cfg_dict": {"hook_layer": 5},
+        "layer": 19,
+        "training_steps": 0,
+    }

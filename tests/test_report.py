@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ from report_files import DROPS, PLANTED, write_all
 from report_page import read, write_page
 
 from pipeline.errors import PipelineError
+from pipeline.evaluation.saebench.baseline import seed_metrics
 from pipeline.report.figures import pareto
 from pipeline.report.final_info import collect
 from pipeline.report.groups import chosen_groups
@@ -50,7 +52,7 @@ def parsed(html: str) -> Reader:
 
 def test_final_info_has_the_required_form(made: tuple[Path, Path, str]) -> None:
     evidence = read(made[0])
-    final_info = json.loads(json.dumps(collect(evidence.entries, evidence.sae_bench, evidence.baseline)))
+    final_info = json.loads(json.dumps(collect(evidence.entries, evidence.sae_bench, evidence.seed.metrics)))
     assert set(final_info) >= {
         "language_model",
         "sae",
@@ -66,19 +68,18 @@ def test_final_info_has_the_required_form(made: tuple[Path, Path, str]) -> None:
 
 
 def test_the_seeds_baseline_is_unchanged_and_lacks_what_was_not_computed(root: Path) -> None:
-    baseline = json.loads((root / "data/baselines/sparse_probing_vanilla_sae.json").read_text())
-    means = collect({}, {}, baseline)["seed_baseline/sparse_probing"]["means"]
+    seed = seed_metrics(root / "data/baselines/sparse_probing_vanilla_sae.json")
+    means = collect({}, {}, seed)["seed_baseline/sparse_probing"]["means"]
     assert means["llm_test_accuracy"] == 0.939325
     assert {value for name, value in means.items() if name.startswith("sae_")} == {0.5}
     assert "sae_top_100_test_accuracy" not in means
 
 
 def test_final_info_refuses_strange_names_and_numbers() -> None:
-    empty = {"eval_result_metrics": {}}
     with pytest.raises(PipelineError, match="'mystery', which has no place"):
-        collect({"mystery": {"means": {}, "stderrs": {}}}, {}, empty)
+        collect({"mystery": {"means": {}, "stderrs": {}}}, {}, {})
     with pytest.raises(PipelineError, match="sae: l0 is nan"):
-        collect({"sae": {"means": {"l0": float("nan")}, "stderrs": {}}}, {}, empty)
+        collect({"sae": {"means": {"l0": float("nan")}, "stderrs": {}}}, {}, {})
 
 
 def test_planted_html_is_text(made: tuple[Path, Path, str]) -> None:
@@ -105,7 +106,9 @@ def test_the_page_says_what_matters(made: tuple[Path, Path, str]) -> None:
         "the target is forgotten",
         "heavy damage to its siblings",
         "Guards block, they do not erase",
-        "an untrained SAE",
+        "An untrained SAE",
+        "world_domain top_1_test_accuracy 0.900 0.710",
+        "layer 19",
         "27.0 ± 3.9",
         "Seed 3",
         "random_groups",
@@ -123,7 +126,7 @@ def test_figures_are_written_as_png_and_svg(made: tuple[Path, Path, str]) -> Non
 def test_without_general_text_siblings_sweeps_or_sae_bench(tmp_path: Path) -> None:
     """TOFU has one level, and a corpus may lack what damage is measured on."""
     write_all(tmp_path, levels=("author",), drops={})
-    (tmp_path / "evaluation/sae_bench/summary.json").unlink()
+    shutil.rmtree(tmp_path / "evaluation/sae_bench")
     (tmp_path / "evaluation/hierarchy.json").unlink()
     html = write_page(tmp_path, tmp_path / "report")
     assert "damage was not measured" in html and "sae-bench was not run" in html

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.evaluation.saebench.baseline import Beside, beside_seed, seed_caveats, seed_metrics
+from pipeline.evaluation.saebench.results import result_path
 from pipeline.files import read_json
 from pipeline.report.final_info import read_entries
 
@@ -19,13 +21,21 @@ class Cell(NamedTuple):
         return min(row["objective"] for row in self.candidates)
 
 
+class Seed(NamedTuple):
+    """The seed's sparse-probing figures: as they are, what to know of them, and beside this run's where it has some."""
+
+    metrics: dict[str, float]
+    caveats: list[str]
+    beside: list[Beside]
+
+
 class Evidence(NamedTuple):
     """``entries`` are final_info's keys with means, stderrs and values; ``cells`` by (method, level)."""
 
     entries: dict[str, dict[str, Any]]
     cells: dict[tuple[str, str], Cell]
     sae_bench: dict[str, Any]
-    baseline: dict[str, Any]
+    seed: Seed
     corpus: dict[str, Any]
     groups: dict[str, Any]  # of the default tree
     stability: dict[str, dict[str, Any]]  # by scale
@@ -71,7 +81,7 @@ def read_evidence(
         read_entries(evaluation),
         {(path.parent.parent.name, path.parent.name): _cell(path.parent) for path in unlearning.glob("*/*/edit.json")},
         read_json(summary) if summary.exists() else {},
-        read_json(baseline),
+        _seed(evaluation, baseline),
         read_json(corpus / "corpus.json"),
         read_json(dendrogram / "groups.json"),
         {scale: read_json(dendrogram / scale / "stability.json") for scale in ("token", "document")},
@@ -80,6 +90,12 @@ def read_evidence(
         [read_json(path) for path in times],
         params,
     )
+
+
+def _seed(evaluation: Path, baseline: Path) -> Seed:
+    ours = result_path(evaluation / "sae_bench" / "sparse_probing", "sae")
+    beside = beside_seed(ours, baseline) if ours.exists() else []
+    return Seed(seed_metrics(baseline), seed_caveats(baseline), beside)
 
 
 def _cell(folder: Path) -> Cell:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.evaluation.saebench.results import flat
 from pipeline.files import read_json
 
 SEED_BASELINE = "seed_baseline/sparse_probing"
@@ -30,13 +29,13 @@ def read_entries(evaluation: Path) -> dict[str, dict[str, Any]]:
 
 
 def collect(
-    entries: Mapping[str, Mapping[str, Any]], sae_bench: Mapping[str, Any], baseline: Mapping[str, Any]
+    entries: Mapping[str, Mapping[str, Any]], sae_bench: Mapping[str, Any], seed: Mapping[str, float]
 ) -> dict[str, dict[str, Any]]:
-    """The content of ``final_info.json``: evaluation entries, sae-bench's own metrics, the seed's unchanged figures."""
+    """The content of ``final_info.json``: evaluation entries, sae-bench's own metrics, the seed's figures unchanged."""
     collected = {key: _entry(key, entry["means"], entry["stderrs"]) for key, entry in entries.items()}
     for name, metrics in sae_bench.get("metrics", {}).items():
         collected[f"sae_bench/{name}"] = _entry(f"sae_bench/{name}", metrics, {})
-    collected[SEED_BASELINE] = _entry(SEED_BASELINE, flat(baseline), {})
+    collected[SEED_BASELINE] = _entry(SEED_BASELINE, seed, {})
     return collected
 
 

@@ -151,11 +151,8 @@ def _groups(chosen: Sequence[ChosenGroup]) -> Markup:
 
 
 def _bench(evidence: Evidence) -> Markup:
-    note = (
-        "The seed's baseline was measured on google/gemma-2-2b with sae-bench's own data sets; its SAE columns are 0.5 "
-        "throughout: an untrained SAE (0 training steps). Figures on other data do not compare one to one."
-    )
-    return joined([sections.sae_bench(evidence), tag("p", note, class_="soft")])
+    heading = tag("h3", "Sparse probing, the seed's baseline beside it")
+    return joined([sections.sae_bench(evidence), heading, sections.seed_baseline(evidence)])
 
 
 def _provenance(evidence: Evidence, versions: Mapping[str, str], hashes: Mapping[str, str]) -> Markup:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.evaluation.saebench.results import flat
 from pipeline.report.evidence import Evidence
 from pipeline.report.figures import INTERVAL
 from pipeline.report.markup import Markup, joined, table, tag
@@ -123,20 +122,37 @@ def hierarchy(evidence: Evidence) -> Markup:
 
 
 def sae_bench(evidence: Evidence) -> Markup:
-    """sae-bench's figures of this run, the seed's baseline beside sparse probing."""
-    parts = []
-    theirs = flat(evidence.baseline)
-    for name, metrics in evidence.sae_bench.get("metrics", {}).items():
-        beside = theirs if name == "sparse_probing" else {}
-        rows = [
-            [metric, f"{value:.4g}", *([f"{beside[metric]:.4g}" if metric in beside else "-"] if beside else [])]
-            for metric, value in metrics.items()
-        ]
-        head = [name, "this run", *(["the seed's baseline (gemma-2-2b)"] if beside else [])]
-        parts.append(table(head, rows))
+    """sae-bench's figures of this run."""
+    parts = [
+        table([name, "this run"], [[metric, f"{value:.4g}"] for metric, value in metrics.items()])
+        for name, metrics in evidence.sae_bench.get("metrics", {}).items()
+        if name != "sparse_probing" or not evidence.seed.beside
+    ]
     for name, reason in evidence.sae_bench.get("failed", {}).items():
         parts.append(tag("p", tag("b", name), " failed: ", reason))
-    return joined(parts) if parts else tag("p", "sae-bench was not run.")
+    return joined(parts) if parts or evidence.seed.beside else tag("p", "sae-bench was not run.")
+
+
+def seed_baseline(evidence: Evidence) -> Markup:
+    """Sparse probing: this run's figures with the seed's baseline beside them, and what to know of that."""
+    rows = [
+        [row.dataset, row.metric, *map(_accuracy, (row.llm, row.sae, row.llm_seed, row.sae_seed))]
+        for row in evidence.seed.beside
+    ]
+    head = ["data set", "metric", "model, this run", "SAE, this run", "model, the seed's", "SAE, the seed's"]
+    if not rows:
+        rows = [["mean", name, "-", "-", f"{value:.4g}", ""] for name, value in evidence.seed.metrics.items()]
+        head[4:] = ["the seed's", ""]
+    known = "; ".join(evidence.seed.caveats)
+    note = (
+        "The seed's baseline is sparse probing on google/gemma-2-2b with sae-bench's own data sets. "
+        f"Of it one must know: {known}. An untrained SAE, that is; figures on other data do not compare one to one."
+    )
+    return joined([table(head, rows), tag("p", note, class_="soft")])
+
+
+def _accuracy(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def times(evidence: Evidence) -> Markup:
