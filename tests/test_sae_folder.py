@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 from pipeline.errors import PipelineError
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary, save_dictionary
+from pipeline.sae.trainer import Trainer
+from pipeline.settings.sae import SAESettings
 
 METADATA = {"model_name": "tiny", "hook_name": "blocks.1.hook_resid_post", "hook_layer": 1}
 D_MODEL, D_SAE = 16, 48
@@ -37,6 +39,23 @@ def test_sae_lens_reads_the_folder_and_reconstructs_the_same(rule, name, tmp_pat
     assert theirs.cfg.metadata.hook_name == METADATA["hook_name"]
     torch.testing.assert_close(theirs.encode(ACTS), dictionary.encode(ACTS), atol=1e-5, rtol=0)
     torch.testing.assert_close(theirs(ACTS), dictionary(ACTS), atol=1e-5, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("architecture", ["batch_topk", "topk", "matryoshka", "jump_relu", "relu"])
+def test_sae_lens_reconstructs_what_each_architecture_learned(architecture, tmp_path):
+    from sae_lens import SAE
+
+    settings = SAESettings(architecture=architecture, d_sae=D_SAE, k=4, steps=20, warm_up_steps=2)
+    batches = torch.randn(20, 64, D_MODEL, generator=torch.Generator().manual_seed(2)) * 3 + 5
+    trainer = Trainer(settings, batches.mean((0, 1)), float(batches.norm(dim=2).mean()), 0, "cpu")
+    for batch in batches:
+        trainer.step(batch)
+    dictionary = trainer.dictionary()
+    save_dictionary(tmp_path, dictionary, METADATA)
+    theirs = SAE.load_from_disk(tmp_path)
+    assert int((dictionary.encode(batches[0]) > 0).sum()) > 64
+    torch.testing.assert_close(theirs(batches[0]), dictionary(batches[0]), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("rule", RULES)
