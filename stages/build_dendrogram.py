@@ -7,6 +7,7 @@ from pipeline.files import building, write_json
 from pipeline.hierarchy.correlation_file import read_correlation
 from pipeline.hierarchy.dendrogram import build_tree, cut_correlations
 from pipeline.hierarchy.export import write_tree
+from pipeline.hierarchy.parents import parents_of_latents
 from pipeline.hierarchy.stability import stability_of
 from pipeline.settings.dendrogram import DendrogramSettings
 from pipeline.settings.run import RunSettings
@@ -28,10 +29,14 @@ def main() -> str:
             correlation = read_correlation(CORRELATION, scale)
             tree = build_tree(correlation, settings.min_firings, settings.linkage)
             about = {"scale": scale, "similarity": correlation.similarity, "linkage": settings.linkage}
-            write_tree(partial / scale, tree, cuts, about)
             stability = stability_of(CODES, correlation, tree, cuts, settings.linkage, settings.bootstraps, seed)
-            write_json(partial / scale / "stability.json", {**about, **stability})
-            said.append(f"{scale}: {stability['summary']}")
+            parents = parents_of_latents(correlation).as_json()
+            folder = partial / scale
+            write_tree(folder, tree, cuts, about, stability.plateaus, stability.node)
+            found = stability.as_json(tree, settings.bootstraps)
+            write_json(folder / "stability.json", {**about, **found})
+            write_json(folder / "parents.json", {**about, "edges": parents})
+            said.append(f"{scale}: {found['summary']}, {len(parents)} parent edges")
         shutil.copytree(partial / settings.scale, partial, dirs_exist_ok=True)
     return "; ".join(said)
 

@@ -1,5 +1,7 @@
 """From a correlation to the tree: distances by hand, rare latents, every linkage, exports that others can read."""
 
+import io
+
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -8,7 +10,7 @@ from scipy.spatial.distance import squareform
 from pipeline.errors import PipelineError
 from pipeline.hierarchy.correlation import Correlation, Pairs
 from pipeline.hierarchy.dendrogram import METHODS, build_tree, condensed_distance, cut_correlations
-from pipeline.hierarchy.export import groups_json, newick, tree_json, write_tree
+from pipeline.hierarchy.export import groups_at, newick, tree_json, write_tree
 from pipeline.hierarchy.source import Sums
 from pipeline.hierarchy.tree import FeatureTree, load_tree
 
@@ -65,7 +67,7 @@ def test_rare_latents_are_attached_to_their_nearest_and_dead_ones_are_not():
     tree = build_tree(correlation_of(dense), min_firings=10)
     assert not {7, 8, 9} & set(tree.latents.tolist())
     assert dict(zip(tree.rare.tolist(), tree.nearest.tolist(), strict=True)) == {9: 10}
-    for cut in groups_json(tree, [0.1, 0.5])["cuts"]:
+    for cut in groups_at(tree, [0.1, 0.5]):
         (home,) = [group for group, rare in zip(cut["groups"], cut["attached"], strict=True) if 9 in rare]
         assert 10 in home
         assert not any(9 in group for group in cut["groups"])
@@ -101,6 +103,17 @@ HAND = FeatureTree(np.array([[0, 1, 0.25, 2], [2, 3, 0.75, 3]], float), np.array
 
 def test_newick_by_hand():
     assert newick(HAND) == "(12:0.75,(10:0.25,11:0.25):0.5);\n"
+
+
+def test_biopython_reads_the_newick():
+    """Leaves, their names and every height: half of what a program like ete needs is that Biopython agrees."""
+    phylo = pytest.importorskip("Bio.Phylo")
+    tree = build_tree(correlation_of(random_codes()), 1)
+    read = phylo.read(io.StringIO(newick(tree)), "newick")
+    assert sorted(int(leaf.name) for leaf in read.get_terminals()) == list(range(60))
+    depth = read.depths()
+    assert {round(depth[leaf], 4) for leaf in read.get_terminals()} == {round(tree.linkage[-1, 2], 4)}
+    assert len(read.get_nonterminals()) == len(tree.linkage)
 
 
 def test_nodes_as_json_by_hand():

@@ -8,12 +8,13 @@ from scipy.cluster.hierarchy import dendrogram
 
 from pipeline.activations.codes import SparseCodes
 from pipeline.activations.codes_writer import CodesWriter
-from pipeline.hierarchy import stability
+from pipeline.hierarchy import bootstrap
+from pipeline.hierarchy.bootstrap import group_of_document, group_sums, replicate
 from pipeline.hierarchy.correlation import computing, correlate, plan_for
 from pipeline.hierarchy.dendrogram import build_tree
 from pipeline.hierarchy.source import Source
-from pipeline.hierarchy.stability import group_of_document, group_sums, replicate, stability_of
-from pipeline.hierarchy.tree import load_tree
+from pipeline.hierarchy.stability import CutStability, node_stability, plateaus, stability_of
+from pipeline.hierarchy.tree import FeatureTree, load_tree
 from stages.build_dendrogram import main as build_dendrogram_stage
 from stages.correlate import main as correlate_stage
 
@@ -45,14 +46,14 @@ def correlated(path, scale):
 
 @pytest.mark.parametrize("scale", ["token", "document"])
 def test_a_replicate_is_the_correlation_of_repeated_documents(tmp_path, monkeypatch, scale):
-    monkeypatch.setattr(stability, "SLAB_ENTRIES", 500)  # several slabs
+    monkeypatch.setattr(bootstrap, "SLAB_ENTRIES", 500)  # several slabs
     document, dense = planted()
     codes = written(tmp_path / "codes.zarr", document, dense)
     correlation = correlated(codes, scale)
     sums = group_sums(codes, correlation, np.ones(len(correlation.pairs.i), bool))
     np.testing.assert_array_equal(sums.n.sum(0), correlation.sums.n)
     np.testing.assert_array_equal(sums.n_ij.sum(1), correlation.pairs.n_ij)
-    weights = np.random.default_rng(1).multinomial(stability.GROUPS, np.full(20, 1 / 20))
+    weights = np.random.default_rng(1).multinomial(bootstrap.GROUPS, np.full(20, 1 / 20))
     times = weights[group_of_document(np.arange(300))]
     rows = np.concatenate([np.flatnonzero(document == d) for d in np.repeat(np.arange(300), times)])
     repeated = written(tmp_path / "repeated.zarr", np.repeat(np.arange(times.sum()), 8), dense[rows])
@@ -69,11 +70,33 @@ def test_planted_families_are_stable_and_shuffled_leaves_are_not(tmp_path):
     tree = build_tree(correlation, 10)
     assert sorted(len(group) for group in tree.cut(0.3)) == [5] * 6
     found = stability_of(codes, correlation, tree, [0.3, 0.99], "average", 6, seed=0)
-    assert found["cuts"][0]["ari"] == 1
-    assert found["cuts"][0]["groups"] == 6
-    assert abs(found["cuts"][0]["ari_null"]) < 0.2
-    assert found["cuts"][1]["groups"] == 0
-    assert 0.8 < found["cophenetic_correlation"] <= 1
+    families, singles = found.cuts
+    assert families.ari == 1
+    assert families.groups == 6
+    assert abs(families.ari_null) < 0.2
+    assert singles.groups == 0
+    assert 0.8 < found.cophenetic_correlation <= 1
+    family_node = [k for k, node in enumerate(tree.nodes()) if len(node.members) == 5]
+    assert np.all(found.node[family_node] == 1)
+    inner = [k for k, node in enumerate(tree.nodes()) if len(node.members) < 5]
+    assert np.mean(found.node[inner]) < 0.95  # the order inside a family is chance
+    assert any(families.correlation - 0.15 < correlation < 0.45 for correlation in found.plateaus)
+
+
+def test_a_plateau_beats_a_spike_and_trivial_cuts_are_passed_over():
+    agreement = [1.0, 0.5, 0.8, 0.8, 0.8, 0.5, 0.9, 0.3, 0.2, 1.0]
+    groups = [1, 9, 9, 9, 9, 9, 9, 9, 9, 9]
+    grouped = [100] * 9 + [5]
+    rows = zip(agreement, groups, grouped, strict=True)
+    curve = [CutStability(k / 10, g, n, ari, 0, 0) for k, (ari, g, n) in enumerate(rows)]
+    assert plateaus(curve, 1, 100) == [0.3]
+
+
+def test_node_overlap_by_hand():
+    """((0 1) (2 3)) against ((0 1 2) 3): {0, 1} is inside; {2, 3} overlaps best with {0..3}."""
+    mine = FeatureTree(np.array([[0, 1, 0.1, 2], [2, 3, 0.2, 2], [4, 5, 0.5, 4]]), np.arange(4))
+    other = FeatureTree(np.array([[0, 1, 0.1, 2], [2, 4, 0.2, 3], [3, 5, 0.5, 4]]), np.arange(4))
+    np.testing.assert_allclose(node_stability(mine, [other]), [1, 1 / 2, 1])
 
 
 def test_documents_are_scattered_over_all_groups():
@@ -99,6 +122,6 @@ def test_both_stages_on_a_small_store(tmp_path, monkeypatch):
     assert len(dendrogram(linkage, no_plot=True)["leaves"]) == 30
     np.testing.assert_array_equal(linkage, np.load(folder / "document/linkage.npy"))
     names = {path.name for path in (folder / "token").iterdir()}
-    assert {"linkage.npy", "groups.json", "tree.json", "tree.nwk", "stability.json"} < names
+    assert {"linkage.npy", "groups.json", "tree.json", "tree.nwk", "stability.json", "parents.json"} < names
     assert len(load_tree(folder / "token").latents) == 30
     assert json.loads((folder / "stability.json").read_text())["scale"] == "document"

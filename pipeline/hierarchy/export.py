@@ -3,20 +3,30 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.files import write_json, write_text
 from pipeline.hierarchy.tree import FeatureTree, parents_of, save_tree
 
 
-def write_tree(folder: Path, tree: FeatureTree, correlations: list[float], about: dict[str, Any]) -> None:
-    """Everything that is known of a tree without the codes: its own arrays and the three exports."""
+def write_tree(
+    folder: Path,
+    tree: FeatureTree,
+    cuts: list[float],
+    about: dict[str, Any],
+    plateaus: list[float] | None = None,
+    node_stability: np.ndarray | None = None,
+) -> None:
+    """The tree's own arrays and the three exports. ``node_stability`` [m] is of every merge (see ``stability``)."""
     save_tree(folder, tree)
-    write_json(folder / "groups.json", {**about, **groups_json(tree, correlations)})
-    write_json(folder / "tree.json", tree_json(tree, about))
+    groups = {"cuts": groups_at(tree, cuts), "plateaus": groups_at(tree, plateaus or [])}
+    write_json(folder / "groups.json", {**about, **groups})
+    write_json(folder / "tree.json", tree_json(tree, about, node_stability))
     write_text(folder / "tree.nwk", newick(tree))
 
 
-def groups_json(tree: FeatureTree, correlations: list[float]) -> dict[str, Any]:
-    """``{"cuts": [{"level", "correlation", "groups", "attached"}]}``; level 1 is the coarsest.
+def groups_at(tree: FeatureTree, correlations: list[float]) -> list[dict[str, Any]]:
+    """``[{"level", "correlation", "groups", "attached"}]``; level 1 is the coarsest.
 
     ``groups`` are lists of latent ids in the order of the dendrogram, singles included; ``attached`` are, for each
     group, the latents that fire too rarely to be clustered and are nearest to a member.
@@ -32,17 +42,18 @@ def groups_json(tree: FeatureTree, correlations: list[float]) -> dict[str, Any]:
                 "attached": [rare.tolist() for rare in attached],
             }
         )
-    return {"cuts": cuts}
+    return cuts
 
 
-def tree_json(tree: FeatureTree, about: dict[str, Any]) -> dict[str, Any]:
+def tree_json(tree: FeatureTree, about: dict[str, Any], node_stability: np.ndarray | None = None) -> dict[str, Any]:
     """``about`` plus one row per node, leaves first, in scipy's numbering; the root's parent is null."""
     parent = parents_of(tree.linkage)
     leaves = [
         {"id": leaf, "latent": int(latent), "parent": _parent(parent[leaf])} for leaf, latent in enumerate(tree.latents)
     ]
-    merges = [
-        {
+    merges = []
+    for k, (left, right, height, size) in enumerate(tree.linkage):
+        row = {
             "id": tree.n_leaves + k,
             "children": [int(left), int(right)],
             "size": int(size),
@@ -50,8 +61,9 @@ def tree_json(tree: FeatureTree, about: dict[str, Any]) -> dict[str, Any]:
             "correlation": 1 - float(height),
             "parent": _parent(parent[tree.n_leaves + k]),
         }
-        for k, (left, right, height, size) in enumerate(tree.linkage)
-    ]
+        if node_stability is not None:
+            row["stability"] = None if np.isnan(node_stability[k]) else round(float(node_stability[k]), 4)
+        merges.append(row)
     return {**about, "leaves": leaves, "merges": merges}
 
 

@@ -25,6 +25,11 @@ class Parents(NamedTuple):
     phi: np.ndarray
     loevinger: np.ndarray
 
+    def as_json(self) -> list[dict[str, float]]:
+        """Rows ``{"child", "parent", "phi", "loevinger"}``."""
+        columns = (column.tolist() for column in self)
+        return [dict(zip(self._fields, row, strict=True)) for row in zip(*columns, strict=True)]
+
 
 def parents_of_latents(correlation: Correlation) -> Parents:
     """For every latent the significant, more frequent latent of greatest phi, if H says that it is implied."""

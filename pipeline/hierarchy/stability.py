@@ -1,10 +1,5 @@
-"""How much of the tree would be there again with other documents: a bootstrap of whole documents.
+"""How much of the tree would be there again with other documents: cuts, nodes, and where to cut best."""
 
-Documents are dealt into a few groups once; the sums of each group are kept for the candidate pairs only. A replicate
-draws groups with replacement, which is a weighted sum of those, and clusters again: no second pass over the codes.
-"""
-
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,109 +8,13 @@ import numpy as np
 from scipy.cluster.hierarchy import cophenet
 from sklearn.metrics import adjusted_rand_score
 
-from pipeline.hierarchy.correlation import Correlation, Pairs
-from pipeline.hierarchy.dendrogram import cluster, condensed_distance, sparse_average_linkage
-from pipeline.hierarchy.kernels import SIMILARITIES, columns, latent_sums, similarities, standardisation
-from pipeline.hierarchy.source import Source, Sums
-from pipeline.hierarchy.tree import FeatureTree
+from pipeline.hierarchy.bootstrap import GROUPS, bootstrap_trees, group_sums
+from pipeline.hierarchy.correlation import Correlation
+from pipeline.hierarchy.dendrogram import condensed_distance
+from pipeline.hierarchy.tree import FeatureTree, parents_of
 
-GROUPS = 20  # of documents; their sums on the candidate pairs take 12 bytes a pair and group
 CANDIDATE = 0.02  # similarity above which a pair is followed through the replicates
-SLAB_ENTRIES = 1 << 24  # nonzeros read at a time: 200 MiB with 16-bit indices
-
-
-class GroupSums(NamedTuple):
-    """Sums per group of documents g: of units, per latent, and per candidate pair p."""
-
-    n_units: np.ndarray  # int64 [g]
-    n: np.ndarray  # int64 [g, s]
-    s: np.ndarray  # float64 [g, s]
-    q: np.ndarray  # float64 [g, s]
-    pairs: Pairs  # the candidates
-    n_ij: np.ndarray  # int32 [p, g]
-    s_ij: np.ndarray  # float64 [p, g]
-
-
-def group_of_document(document: np.ndarray) -> np.ndarray:
-    """A group in [0, GROUPS) for every document: scattered (Fibonacci hashing), so that no group is one kind of
-    text even where the corpus is sorted or dealt in turn."""
-    mixed = (document.astype(np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15)
-    return ((mixed >> np.uint64(32)) % np.uint64(GROUPS)).astype(np.int64)
-
-
-def group_sums(codes: Path, correlation: Correlation, candidates: np.ndarray) -> GroupSums:
-    """One pass over the codes store for the pairs where ``candidates`` (bool [p]) is true."""
-    source = Source(codes, correlation.scale, correlation.window)
-    pairs = Pairs(*(column[candidates] for column in correlation.pairs))
-    n_latents = len(correlation.sums.n)
-    first_pair = np.searchsorted(pairs.i, np.arange(n_latents + 1))
-    sums = GroupSums(
-        np.zeros(GROUPS, np.int64),
-        np.zeros((GROUPS, n_latents), np.int64),
-        np.zeros((GROUPS, n_latents)),
-        np.zeros((GROUPS, n_latents)),
-        pairs,
-        np.zeros((len(pairs.i), GROUPS), np.int32),
-        np.zeros((len(pairs.i), GROUPS)),
-    )
-    for units in source.slabs(SLAB_ENTRIES):
-        group = group_of_document(units.document)
-        sums.n_units[:] += np.bincount(group, minlength=GROUPS)
-        group_k = np.repeat(group, np.diff(units.indptr))
-        for g in range(GROUPS):
-            mine = group_k == g
-            more = latent_sums(units.index[mine], units.value[mine], n_latents)
-            for total, addend in zip((sums.n, sums.s, sums.q), more, strict=True):
-                total[g] += addend
-        where = columns(units.indptr, units.index, 0, n_latents)
-        _add_candidates(*where, units.index, units.value, group_k, first_pair, pairs.j, sums.n_ij, sums.s_ij)
-    return sums
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_candidates(offset, position, remaining, index, value, group_k, first_pair, pair_j, counts, totals):
-    """``counts[p, g] += 1`` and ``totals[p, g] += x_i x_j`` for the candidate pairs p = (i, j) of every unit."""
-    slot = np.full(len(offset) - 1, -1, np.int64)
-    for i in range(len(offset) - 1):
-        if first_pair[i] == first_pair[i + 1]:
-            continue
-        for p in range(first_pair[i], first_pair[i + 1]):
-            slot[pair_j[p]] = p
-        for at in range(offset[i], offset[i + 1]):
-            k = position[at]
-            x, g = np.float64(value[k]), group_k[k]
-            for m in range(k + 1, k + 1 + np.int64(remaining[at])):
-                p = slot[index[m]]
-                if p >= 0:
-                    counts[p, g] += 1
-                    totals[p, g] += x * value[m]
-        for p in range(first_pair[i], first_pair[i + 1]):
-            slot[pair_j[p]] = -1
-
-
-def replicate(correlation: Correlation, sums: GroupSums, weights: np.ndarray) -> Correlation:
-    """The correlation if each group of documents had been there ``weights[g]`` times, on the candidate pairs."""
-    total = Sums(int(weights @ sums.n_units), weights @ sums.n, weights @ sums.s, weights @ sums.q)
-    n_ij, s_ij = sums.n_ij @ weights, sums.s_ij @ weights
-    i, j = sums.pairs.i, sums.pairs.j
-    kind = SIMILARITIES[correlation.similarity]
-    r = similarities(kind, total.n_units, total.n, standardisation(kind, *total), i, j, n_ij, s_ij)
-    pairs = Pairs(i, j, n_ij, s_ij, r.astype(np.float32))
-    return correlation._replace(sums=total, pairs=pairs, significant=np.zeros(len(i), bool))
-
-
-def bootstrap_trees(
-    correlation: Correlation, sums: GroupSums, tree: FeatureTree, method: str, replicates: int, seed: int
-) -> Iterator[FeatureTree]:
-    """The tree over the same latents, rebuilt from resampled documents."""
-    rng = np.random.default_rng(seed)
-    for _ in range(replicates):
-        weights = rng.multinomial(GROUPS, np.full(GROUPS, 1 / GROUPS))
-        again = replicate(correlation, sums, weights)
-        if method == "average":  # the same groups from the sparse graph, far cheaper
-            yield FeatureTree(sparse_average_linkage(again, tree.latents), tree.latents)
-        else:
-            yield FeatureTree(cluster(again, tree.latents, method), tree.latents)
+CURVE = [round(0.05 * step, 2) for step in range(1, 20)]  # correlations of the stability curve
 
 
 class CutStability(NamedTuple):
@@ -147,6 +46,31 @@ def cut_stability(
     return rows
 
 
+class Stability(NamedTuple):
+    """``cuts`` at the asked correlations, ``curve`` over the whole range, ``plateaus`` the correlations at which the
+    curve is highest, ``node`` [m] per merge the mean best Jaccard overlap with a node of a replicate (NaN where the
+    merge has no positive correlation)."""
+
+    cuts: list[CutStability]
+    curve: list[CutStability]
+    plateaus: list[float]
+    node: np.ndarray
+    cophenetic_correlation: float
+
+    def as_json(self, tree: FeatureTree, replicates: int) -> dict[str, Any]:
+        """Content of ``stability.json``."""
+        groups = ", ".join(f"{row.groups} groups at r >= {row.correlation:g} (ARI {row.ari:.2f})" for row in self.cuts)
+        return {
+            "replicates": replicates,
+            "document_groups": GROUPS,
+            "cophenetic_correlation": self.cophenetic_correlation,
+            "cuts": [{"level": level, **row._asdict()} for level, row in enumerate(self.cuts, start=1)],
+            "curve": [row._asdict() for row in self.curve],
+            "plateaus": self.plateaus,
+            "summary": f"{tree.n_leaves} latents, {len(tree.rare)} rare attached, {groups}",
+        }
+
+
 def stability_of(
     codes: Path,
     correlation: Correlation,
@@ -155,8 +79,8 @@ def stability_of(
     method: str,
     replicates: int,
     seed: int,
-) -> dict[str, Any]:
-    """Content of ``stability.json``: the cuts against bootstrap replicates, and how well heights keep similarities.
+) -> Stability:
+    """The tree against bootstrap replicates, and how well its heights keep the similarities.
 
     Candidates are the pairs of clustered latents above ``CANDIDATE``; all weaker ones count as never co-firing, for
     the replicates only.
@@ -164,19 +88,72 @@ def stability_of(
     inside = np.zeros(len(correlation.sums.n), bool)
     inside[tree.latents] = True
     pairs = correlation.pairs
-    candidates = inside[pairs.i] & inside[pairs.j] & (pairs.r > CANDIDATE)
-    sums = group_sums(codes, correlation, candidates)
+    sums = group_sums(codes, correlation, inside[pairs.i] & inside[pairs.j] & (pairs.r > CANDIDATE))
     trees = list(bootstrap_trees(correlation, sums, tree, method, replicates, seed))
-    rows = cut_stability(tree, trees, cuts, seed)
-    cophenetic = cophenetic_correlation(correlation, tree)
-    said = ", ".join(f"{row.groups} groups at r >= {row.correlation:g} (ARI {row.ari:.2f})" for row in rows)
-    return {
-        "replicates": replicates,
-        "document_groups": GROUPS,
-        "cophenetic_correlation": cophenetic,
-        "cuts": [{"level": level, **row._asdict()} for level, row in enumerate(rows, start=1)],
-        "summary": f"{tree.n_leaves} latents, {len(tree.rare)} rare attached, {said}",
-    }
+    curve = cut_stability(tree, trees, CURVE, seed)
+    return Stability(
+        cut_stability(tree, trees, cuts, seed),
+        curve,
+        plateaus(curve, len(cuts), tree.n_leaves),
+        node_stability(tree, trees),
+        cophenetic_correlation(correlation, tree),
+    )
+
+
+def plateaus(curve: list[CutStability], levels: int, n_leaves: int) -> list[float]:
+    """At most ``levels`` correlations, ascending, where the curve of agreement has its highest local maxima.
+
+    The curve is smoothed over three neighbours first: a plateau beats a spike. A cut that groups less than a tenth of
+    the latents, or all into one, says nothing and is passed over.
+    """
+    ari = np.array([row.ari for row in curve])
+    smooth = np.convolve(np.pad(ari, 1, "edge"), np.full(3, 1 / 3), "valid")
+    padded = np.pad(smooth, 1, constant_values=-np.inf)
+    summit = (smooth >= padded[:-2]) & (smooth > padded[2:])
+    tells = [row.groups >= 2 and row.grouped_latents >= 0.1 * n_leaves for row in curve]
+    found = np.flatnonzero(summit & tells)
+    best = found[np.argsort(-smooth[found], kind="stable")][:levels]
+    return sorted(curve[k].correlation for k in best)
+
+
+def node_stability(tree: FeatureTree, replicates: list[FeatureTree]) -> np.ndarray:
+    """Per merge of positive correlation: the mean over replicates of the best Jaccard overlap with any of their
+    nodes; 1 = found again member by member. NaN for the others. float64 [m]."""
+    overlap = np.zeros(len(tree.linkage))
+    order, start, stop = tree._spans
+    for other in replicates:
+        limit = np.concatenate([np.zeros(tree.n_leaves), other.linkage[:, 2]]) < 1
+        size = np.concatenate([np.ones(tree.n_leaves), other.linkage[:, 3]])
+        first = tree.n_leaves
+        positive = tree.linkage[:, 2] < 1
+        overlap += _best_overlaps(order, start[first:], stop[first:], positive, parents_of(other.linkage), size, limit)
+    return np.where(tree.linkage[:, 2] < 1, overlap / max(1, len(replicates)), np.nan)
+
+
+@numba.njit(cache=True, nogil=True)
+def _best_overlaps(order, start, stop, positive, parent, size, inside):
+    """Best Jaccard of each node (a span of leaves) with a node of another tree, found on its leaves' way upwards."""
+    best = np.zeros(len(start))
+    count = np.zeros(len(parent), np.int64)
+    touched = np.empty(len(parent), np.int64)
+    for node in range(len(start)):
+        if not positive[node]:
+            continue
+        n_touched = 0
+        for leaf in range(start[node], stop[node]):
+            at = order[leaf]
+            while at >= 0 and inside[at]:
+                if count[at] == 0:
+                    touched[n_touched] = at
+                    n_touched += 1
+                count[at] += 1
+                at = parent[at]
+        members = stop[node] - start[node]
+        for t in range(n_touched):
+            at = touched[t]
+            best[node] = max(best[node], count[at] / (members + size[at] - count[at]))
+            count[at] = 0
+    return best
 
 
 def cophenetic_correlation(correlation: Correlation, tree: FeatureTree) -> float:

@@ -5,6 +5,7 @@ named by a correlation everywhere: the groups at correlation c are the merges of
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,9 +48,13 @@ class FeatureTree:
     def n_leaves(self) -> int:
         return len(self.latents)
 
+    @cached_property
+    def _spans(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _spans(self.linkage)
+
     def labels(self, correlation: float) -> np.ndarray:
         """Group number of every leaf at a cut, int64 [n_leaves]; groups are numbered along the dendrogram."""
-        order, start, stop = _spans(self.linkage)
+        order, start, stop = self._spans
         top = _top_nodes(self.linkage, 1 - correlation + ROUNDING)
         top = top[np.argsort(start[top])]
         labels = np.empty(self.n_leaves, np.int64)
@@ -58,7 +63,7 @@ class FeatureTree:
 
     def cut(self, correlation: float) -> list[np.ndarray]:
         """Groups of latent ids at a correlation, singles included, in the dendrogram's order."""
-        order, start, stop = _spans(self.linkage)
+        order, start, stop = self._spans
         top = _top_nodes(self.linkage, 1 - correlation + ROUNDING)
         return [self.latents[order[start[g] : stop[g]]] for g in top[np.argsort(start[top])]]
 
@@ -71,7 +76,7 @@ class FeatureTree:
 
     def nodes(self) -> list[Node]:
         """Every merge, lowest first. The members are views of one array, so this is linear in memory."""
-        order, start, stop = _spans(self.linkage)
+        order, start, stop = self._spans
         leaves, parent = self.latents[order], parents_of(self.linkage)
         first = self.n_leaves
         return [
