@@ -42,8 +42,8 @@ class Passages:
         scale_s[members] = 1 / np.maximum(self._largest_s[members], 1e-12)
         spans = [self._row[self._start[latent] : self._start[latent + 1]] for latent in members]
         rows = np.unique(np.concatenate([np.empty(0, np.int64), *spans]))
-        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_CANDIDATES)).astype(np.int64)]
-        strength = np.array([self._strength(row, row + 1, scale_s)[0] for row in rows])
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_CANDIDATES)).astype(np.int64)]  # from all over
+        strength = self._strength(rows, scale_s)
         best: list[Context] = []
         documents: set[int] = set()
         for row in rows[np.argsort(-strength, kind="stable")]:
@@ -60,12 +60,12 @@ class Passages:
         start, stop = max(0, row - AROUND), min(len(sequence), row + AROUND + 1)
         inside = np.flatnonzero(sequence[start:stop] == sequence[row])
         start, stop = start + int(inside[0]), start + int(inside[-1]) + 1
-        strength = self._strength(start, stop, scale_s)
+        strength = self._strength(np.arange(start, stop), scale_s)
         return Context(start, np.ceil(9 * strength / max(float(strength.max()), 1e-12)).astype(np.int64))
 
-    def _strength(self, start: int, stop: int, scale_s: np.ndarray) -> np.ndarray:
-        bounds = self._codes.indptr[start : stop + 1]
-        span = slice(bounds[0], bounds[-1])
-        weight = self._codes.value[span] * scale_s[self._codes.index[span]]
-        row = np.repeat(np.arange(stop - start), np.diff(bounds))
-        return np.bincount(row, weights=weight, minlength=stop - start)
+    def _strength(self, rows: np.ndarray, scale_s: np.ndarray) -> np.ndarray:
+        """Sum over latents of code times scale on each of ``rows``, float64."""
+        first, count = self._codes.indptr[rows], self._codes.indptr[rows + 1] - self._codes.indptr[rows]
+        entry = np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())
+        weight = self._codes.value[entry] * scale_s[self._codes.index[entry]]
+        return np.bincount(np.repeat(np.arange(len(rows)), count), weights=weight, minlength=len(rows))

@@ -74,7 +74,8 @@ def top_words(counts_gw: sparse.csr_array, overall_w: np.ndarray, text: list[str
     for start, stop in pairwise(counts_gw.indptr):
         word, y = counts_gw.indices[start:stop], counts_gw.data[start:stop]
         z = log_odds(y, overall_w[word], float(overall_w.sum()), float(y.sum()))
-        best = np.argsort(-z, kind="stable")[:n]
+        first = np.argpartition(-z, n)[:n] if len(z) > n else np.arange(len(z))
+        best = first[np.argsort(-z[first], kind="stable")]
         found.append([text[word[i]] for i in best if z[i] > 0])
     return found
 
