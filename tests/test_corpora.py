@@ -173,7 +173,7 @@ def test_the_corpus_files(tmp_path: Path) -> None:
     assert Counter(tuple(row["path"]) for row in training) == {(): 10, **{(f"author_{i}",): 10 for i in range(3)}}
     question = probes[12]
     assert (question["prompt"], question["answer"], question["path"]) == ("Question: Q12 Answer:", "A12", ["author_1"])
-    assert {row["label"] for row in probing} == {"author_0", "author_1", "author_2"}
+    assert {row["label"] for row in probing} == {"author_0", "author_1", "author_2", "general"}
     assert {row["split"] for row in probing} == {"train", "test"}
 
 

@@ -12,9 +12,13 @@ from typing import Any
 
 import hub_cache
 import pytest
+import torch
 import yaml
+from all_stages import SHRUNK, run_all_stages
+from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from pipeline.files import read_jsonl
+from pipeline.files import read_json, read_jsonl
+from pipeline.language_model.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 GEMMA = "google/gemma-2-2b"
@@ -48,14 +52,18 @@ def rows_of(source: dict[str, Any]) -> list[dict[str, Any]]:
         options = ["first", "second", "third", "fourth"]
         return [{"question": f"{what} question {i}?", "choices": options, "answer": i % 4} for i in range(12)]
     sentence = f"A made-up sentence about {what.replace('-', ' ')} for passage number"
-    return [{"text": "\n".join(f"{sentence} {i} {j}." for j in range(40))} for i in range(12)]
+    return [{"text": "\n".join(f"{sentence} {i} {j}." for j in range(12))} for i in range(12)]
+
+
+def sources() -> list[dict[str, Any]]:
+    corpus = overlay()["corpus"]
+    return [*corpus["training_text"], *corpus["texts"], *corpus["probes"]]
 
 
 def fill_datasets(home: Path) -> None:
     """Every data set of the overlay, each configuration once."""
-    corpus = overlay()["corpus"]
     done = set()
-    for source in (*corpus["training_text"], *corpus["texts"], *corpus["probes"]):
+    for source in sources():
         place = (source["dataset"], source["name"], source.get("split", "train"))
         if place not in done:
             done.add(place)
@@ -67,6 +75,29 @@ def fill_model(home: Path) -> None:
     snapshot = hub_cache.model_folder(home, GEMMA)
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (snapshot / name).write_text("{}")
+
+
+def fill_tiny_gemma(home: Path) -> None:
+    """A random Gemma-2 in bfloat16, seven layers deep so that layer 5 can be hooked, with a tokenizer."""
+    snapshot = hub_cache.model_folder(home, GEMMA)
+    texts = [" ".join(map(str, row.values())) for source in sources() for row in rows_of(source)]
+    tokenizer = train_tokenizer(texts, "bpe", 400)
+    tokenizer.save_pretrained(snapshot)
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=7,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        sliding_window=32,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    Gemma2ForCausalLM(config).to(torch.bfloat16).save_pretrained(snapshot)
 
 
 def check_and_write(home: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -129,3 +160,20 @@ def test_no_network(tmp_path: Path) -> None:
     assert f"accept its licence at https://huggingface.co/{GEMMA} and set HF_TOKEN" in sentence
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "corpus").exists()
+
+
+def test_every_stage_runs_offline(tmp_path: Path) -> None:
+    fill_datasets(tmp_path / "home")
+    fill_tiny_gemma(tmp_path / "home")
+    (tmp_path / "work").mkdir()
+    shrunk = {"extends": ["gemma-2-2b"], "correlation": {"window": 16}} | SHRUNK
+    done = run_all_stages(tmp_path / "work", shrunk, HF_HOME=str(tmp_path / "home"), HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "failed" not in done.stdout  # an eval of sae-bench that fails costs only that eval
+    info = read_json(tmp_path / "work/data/final_info.json")
+    assert {"language_model", "sae", "hierarchy", "sae_bench/core", "sae_bench/sparse_probing"} <= info.keys()
+    for method in ("none", "flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"):
+        for level in ("domain", "topic"):
+            assert 0 <= info[f"unlearning/{method}/{level}"]["means"]["forget_mcq"] <= 1
+    store = read_json(tmp_path / "work/data/activations.zarr/zarr.json")["attributes"]
+    assert (store["model"], store["layer"]) == (GEMMA, 5)

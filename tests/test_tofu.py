@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from all_stages import SHRUNK, run_all_stages
 
 from pipeline.corpora.sources import check_sources
 from pipeline.corpora.write import write_corpus
-from pipeline.files import read_jsonl
+from pipeline.files import read_json, read_jsonl
 from pipeline.settings.corpus import CorpusSettings
 from pipeline.settings.strict import parse
 
@@ -61,3 +62,28 @@ def test_an_author_is_a_block_of_twenty_questions(folder: Path, tmp_path: Path) 
     assert {tuple(probe["path"]) for probe in probes if probe["kind"] in ("real_author", "world_fact")} == {()}
     texts = {row["text"] for row in read_jsonl(tmp_path / "corpus/train.jsonl")}
     assert texts == {f"{probe['prompt']} {probe['answer']}" for probe in probes}
+
+
+def test_every_stage_runs_on_a_slice(tmp_path: Path) -> None:
+    """Two authors to forget from and three to keep, from the real files where they are, else made up."""
+    (tmp_path / "slice").mkdir()
+    (tmp_path / "work").mkdir()
+    real = ROOT / corpus_section()["folder"]
+    for name, lines in zip(FILES, (40, 60, 10, 10), strict=True):
+        if not real.is_dir():
+            made_up(tmp_path / "slice")
+            break
+        rows = (real / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (tmp_path / "slice" / name).write_text("".join(rows[:lines]), encoding="utf-8")
+    tiny = {"hidden_size": 32, "layers": 3, "heads": 2, "kv_heads": 1, "head_dim": 16, "intermediate_size": 64}
+    tiny |= {"vocab_size": 600, "max_tokens": 6000, "cooldown_tokens": 2000, "check_tokens": 3000, "warmup_steps": 4}
+    shrunk = {"extends": ["tofu-local"], "corpus": {"folder": "../slice"}, "language_model": {"tiny": tiny}} | SHRUNK
+    done = run_all_stages(tmp_path / "work", shrunk, HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "failed" not in done.stdout  # an eval of sae-bench that fails costs only that eval
+    info = read_json(tmp_path / "work/data/final_info.json")
+    for method in ("none", "flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"):
+        assert 0 <= info[f"unlearning/{method}/author"]["means"]["forget_mcq"] <= 1
+    assert "sibling_drop" in info["unlearning/subtree/author"]["means"]
+    assert "other_drop" not in info["unlearning/subtree/author"]["means"]  # there is no other domain
+    assert (tmp_path / "work/data/report/index.html").stat().st_size > 10_000

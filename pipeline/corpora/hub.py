@@ -23,6 +23,7 @@ def read_dataset(source: Source) -> Iterator[dict[str, Any]]:
     ``datasets`` reports its faults with many exception types, those of its network library among them; each becomes
     one sentence that carries the cause.
     """
+    _say_no_more_than_errors()
     try:
         yield from datasets.load_dataset(
             source.dataset, source.name, split=source.split, revision=source.revision, streaming=not offline()
@@ -34,6 +35,7 @@ def read_dataset(source: Source) -> Iterator[dict[str, Any]]:
 
 def cached(source: Source) -> bool:
     """Whether the local cache of ``datasets`` holds the split, at the wanted commit, as an offline run needs it."""
+    _say_no_more_than_errors()
     try:
         builder = datasets.load_dataset_builder(source.dataset, source.name)
     except (OSError, ValueError):  # ConnectionError among them
@@ -51,6 +53,12 @@ def commit(source: Source) -> str:
 def described(source: Source) -> str:
     """``data set cais/wmdp (wmdp-cyber, test)``"""
     return f"data set {source.dataset} ({', '.join(filter(None, (source.name, source.split)))})"
+
+
+def _say_no_more_than_errors() -> None:
+    """Otherwise ``datasets`` warns twice for every source that it reads from the cache, and draws bars."""
+    datasets.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
 
 
 def _remedy(source: Source) -> str:

@@ -143,15 +143,19 @@ def _probe_row(number: int, question: Question, splits: Mapping[str, Split]) -> 
 def _probing_rows(
     levels: Sequence[str], texts: Sequence[Document], splits: Mapping[str, Split]
 ) -> Iterator[dict[str, Any]]:
-    """For each level with two nodes or more, the texts of its first ones labelled with their node; dev is left out."""
+    """For each level, the texts of its first nodes labelled with their node; general text is a label of the coarsest.
+
+    Dev is left out. A level with a single label is no task.
+    """
+    shown = [text for text in texts if splits[text.key] != "dev"]
     for depth, level in enumerate(levels, start=1):
-        inside = [text for text in texts if len(text.path) >= depth and splits[text.key] != "dev"]
-        labels = list(dict.fromkeys(text.path[:depth] for text in inside))[:N_LABELS]
-        if len(labels) < 2:
-            continue
-        for text in inside:
-            if text.path[:depth] in labels:
-                label = "/".join(text.path[:depth])
+        deep = [(text, "/".join(text.path[:depth])) for text in shown if len(text.path) >= depth]
+        kept = list(dict.fromkeys(label for _, label in deep))[:N_LABELS]
+        labelled = [(text, label) for text, label in deep if label in kept]
+        if depth == 1:
+            labelled += [(text, "general") for text in shown if not text.path]
+        if len({label for _, label in labelled}) > 1:
+            for text, label in labelled:
                 yield {"dataset": level, "label": label, "text": text.text, "split": splits[text.key]}
 
 
