@@ -1,6 +1,12 @@
 """What the stage ``report`` does, on the made-up folder of ``report_files``."""
 
+import atexit
+import tempfile
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+
+from report_files import write_all
 
 from pipeline.hierarchy.tree import load_tree
 from pipeline.report.evidence import Evidence, read_evidence
@@ -31,3 +37,23 @@ def write_page(data: Path, folder: Path) -> str:
     figures = tradeoffs(evidence) | tree_in_training(evidence.training) | {"dendrogram": marked_tree(tree, evidence)}
     save_figures(folder, figures | {"training": training_curves(evidence.training)})
     return page(evidence, chosen, explorable, Pictures(folder), {"Python": "3"}, {"model": "ab" * 32})
+
+
+class Written(NamedTuple):
+    """Where a page was written, from which data."""
+
+    data: Path
+    figures: Path
+    html: str
+
+
+_KEPT = tempfile.TemporaryDirectory()
+atexit.register(_KEPT.cleanup)
+
+
+@cache
+def written_page() -> Written:
+    """The page of the made-up folder, once for all test files: drawing it takes seconds."""
+    place = Path(_KEPT.name)
+    write_all(place / "data")
+    return Written(place / "data", place / "figures", write_page(place / "data", place / "figures"))

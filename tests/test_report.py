@@ -3,13 +3,12 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from report_files import DROPS, PLANTED, write_all
-from report_page import read, write_page
+from report_page import Written, read, write_page, written_page
 
 from pipeline.errors import PipelineError
 from pipeline.evaluation.saebench.baseline import seed_metrics
@@ -23,10 +22,8 @@ from pipeline.settings.report import ReportSettings
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path, str]]:
-    data, folder = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("report")
-    write_all(data)
-    yield data, folder, write_page(data, folder)
+def made() -> Written:
+    return written_page()
 
 
 class Reader(HTMLParser):
@@ -50,8 +47,8 @@ def parsed(html: str) -> Reader:
     return reader
 
 
-def test_final_info_has_the_required_form(made: tuple[Path, Path, str]) -> None:
-    evidence = read(made[0])
+def test_final_info_has_the_required_form(made: Written) -> None:
+    evidence = read(made.data)
     final_info = json.loads(json.dumps(collect(evidence.entries, evidence.sae_bench, evidence.seed.metrics)))
     assert set(final_info) >= {
         "language_model",
@@ -82,9 +79,9 @@ def test_final_info_refuses_strange_names_and_numbers() -> None:
         collect({"sae": {"means": {"l0": float("nan")}, "stderrs": {}}}, {}, {})
 
 
-def test_planted_html_is_text(made: tuple[Path, Path, str]) -> None:
+def test_planted_html_is_text(made: Written) -> None:
     """It stands in the corpus' source, a group's words, a level's node, a failed eval, a stage's summary, a setting."""
-    reader = parsed(made[2])
+    reader = parsed(made.html)
     assert [attrs.get("type") for tag, attrs in reader.tags if tag == "script"] == ["application/json", None]  # ours
     assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
     assert all(attrs["src"].startswith("data:image/png;base64,") for tag, attrs in reader.tags if tag == "img")
@@ -92,16 +89,16 @@ def test_planted_html_is_text(made: tuple[Path, Path, str]) -> None:
     assert "<b>d0</b>" in reader.words
 
 
-def test_the_page_needs_no_other_file(made: tuple[Path, Path, str]) -> None:
-    html = made[2]
+def test_the_page_needs_no_other_file(made: Written) -> None:
+    html = made.html
     assert len(html) < 5e6
     assert not re.search(r'(?:src|href)="(?!data:|#)', html)
     assert not re.search(r"url\(|@import", html)
     assert "default-src &#x27;none&#x27;" in html
 
 
-def test_the_page_says_what_matters(made: tuple[Path, Path, str]) -> None:
-    words = re.sub(r"\s+", " ", parsed(made[2]).words)
+def test_the_page_says_what_matters(made: Written) -> None:
+    words = re.sub(r"\s+", " ", parsed(made.html).words)
     for said in (
         "the target is forgotten",
         "heavy damage to its siblings",
@@ -116,11 +113,13 @@ def test_the_page_says_what_matters(made: tuple[Path, Path, str]) -> None:
         assert said in words
 
 
-def test_figures_are_written_as_png_and_svg(made: tuple[Path, Path, str]) -> None:
+def test_figures_are_written_as_png_and_svg(made: Written) -> None:
     names = ["dendrogram", "training", "tree_in_training"]
     names += [f"tradeoff_{level}_{asked}" for level in ("topic", "entity") for asked in ("cloze", "mcq")]
-    assert {path.name for path in made[1].iterdir()} == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
-    assert all(path.stat().st_size > 2000 for path in made[1].iterdir())
+    assert {path.name for path in made.figures.iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("png", "svg")
+    }
+    assert all(path.stat().st_size > 2000 for path in made.figures.iterdir())
 
 
 def test_without_general_text_siblings_sweeps_or_sae_bench(tmp_path: Path) -> None:
@@ -133,9 +132,9 @@ def test_without_general_text_siblings_sweeps_or_sae_bench(tmp_path: Path) -> No
     assert not list((tmp_path / "report").glob("tradeoff*"))
 
 
-def test_words_of_groups_are_those_of_their_tokens(made: tuple[Path, Path, str]) -> None:
-    reading = read_codes(made[0] / "features.zarr", made[0] / "model", made[0] / "corpus")
-    chosen = chosen_groups(read(made[0]), reading, ReportSettings())
+def test_words_of_groups_are_those_of_their_tokens(made: Written) -> None:
+    reading = read_codes(made.data / "features.zarr", made.data / "model", made.data / "corpus")
+    chosen = chosen_groups(read(made.data), reading, ReportSettings())
     assert [(row.level, row.latents) for row in chosen] == [
         (lv, g) for lv in ("topic", "entity") for g in ([0, 1], [5])
     ]
@@ -169,8 +168,8 @@ def test_verdict_on_damage() -> None:
     assert verdict(means | {"sibling_drop": -1.0}, BEFORE).broke == "hardly any damage"
 
 
-def test_the_headline_picks_by_dev_objective_and_never_a_control(made: tuple[Path, Path, str]) -> None:
-    assert chosen_methods(read(made[0]), "topic") == ["subtree"]
+def test_the_headline_picks_by_dev_objective_and_never_a_control(made: Written) -> None:
+    assert chosen_methods(read(made.data), "topic") == ["subtree"]
 
 
 def test_the_front_of_a_sweep() -> None:

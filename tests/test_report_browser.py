@@ -5,18 +5,17 @@ from pathlib import Path
 
 import pytest
 from chromium import Page, browser, find_chromium
-from report_files import PLANTED, write_all
-from report_page import write_page
+from report_files import PLANTED
+from report_page import written_page
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed")
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    write_all(folder / "data")
-    (folder / "index.html").write_text(write_page(folder / "data", folder / "figures"), encoding="utf-8")
-    return folder / "index.html"
+    file = tmp_path_factory.mktemp("page") / "index.html"
+    file.write_text(written_page().html, encoding="utf-8")
+    return file
 
 
 @pytest.fixture(scope="module", params=[(1100, 900), (390, 844)], ids=["desk", "phone"])

@@ -25,8 +25,27 @@
   const above = (k) => { const path = []; for (let p = data.parent[k]; p >= 0; p = data.parent[p]) path.push(p); return path; };
 
   // --- what is drawn -------------------------------------------------------------------------------------------
+  const FITS = -2; // a value of the control: unfold the largest groups first, as many as there is room for
+  const PIXELS = 4; // that a branch takes then
+  let fitting = new Set();
   const folded = (k) =>
-    k !== state.root && children[k].length > 0 && !state.opened.has(k) && (state.closed.has(k) || data.r[k] >= state.cut);
+    k !== state.root && children[k].length > 0 && !state.opened.has(k) &&
+    (state.closed.has(k) || (state.cut === FITS ? !fitting.has(k) : data.r[k] >= state.cut));
+
+  function fit(room) {
+    fitting = new Set();
+    const branches = [state.root];
+    while (branches.length < room) {
+      let largest = -1;
+      branches.forEach((k, i) => {
+        if (children[k].length && !state.closed.has(k) && (largest < 0 || data.size[k] > data.size[branches[largest]])) largest = i;
+      });
+      if (largest < 0) return;
+      const [k] = branches.splice(largest, 1);
+      fitting.add(k);
+      branches.push(...children[k]);
+    }
+  }
   // Show what is inside `k`, down to the groups of the next finer cut.
   function unfold(k) {
     const next = data.cuts.find((cut) => cut > data.r[k]) ?? 2;
@@ -78,11 +97,15 @@
   for (const level in data.targets) strongest[level] = Math.max(1, ...data.targets[level].map((share) => share[0]));
 
   function draw() {
+    const w = view.clientWidth || 700;
+    if (state.cut === FITS) fit(w / PIXELS);
     const { order, x, total } = layout();
-    const w = view.clientWidth || 700, h = view.clientHeight || 420, left = 34, bottom = 16, topmost = 8;
+    const h = view.clientHeight || 420, left = 34, bottom = 16, topmost = 8;
     const low = Math.min(data.r[state.root], ...order.map((k) => data.r[k]));
     const px = (k) => left + (x.get(k) / total) * (w - left - 6);
-    const py = (r) => topmost + ((Math.min(1, r) - low) / Math.max(0.001, 1 - low)) * (h - topmost - bottom);
+    const merges = order.filter((k) => data.latent[k] < 0);
+    const high = merges.some(folded) ? 1 : Math.min(1, Math.max(low, ...merges.map((k) => data.r[k])) + 0.05);
+    const py = (r) => topmost + ((Math.min(high, r) - low) / Math.max(0.001, high - low)) * (h - topmost - bottom);
     const parts = document.createDocumentFragment();
     const line = (d, attributes) => {
       const path = document.createElementNS(SVG, "path");
@@ -96,9 +119,9 @@
       element.textContent = text;
       parts.append(element);
     };
-    for (let tick = Math.ceil(low * 5) / 5; tick <= 1.001; tick += 0.2) label(tick.toFixed(1), left - 5, py(tick) + 4, "end");
+    for (let tick = Math.ceil(low * 5) / 5; tick <= high + 0.001; tick += 0.2) label(tick.toFixed(1), left - 5, py(tick) + 4, "end");
     for (const cut of data.cuts)
-      if (cut > low) line(`M${left} ${py(cut)}H${w - 4}`, { class: "cut" });
+      if (cut > low && cut <= high) line(`M${left} ${py(cut)}H${w - 4}`, { class: "cut" });
     drawn = [];
     for (const k of order) {
       const y = py(data.r[k]), at = px(k), terminal = folded(k) || !children[k].length;
@@ -133,7 +156,9 @@
     let best = null, least = Infinity;
     for (const node of drawn) {
       const aside = Math.max(0, node.span[0] - x, x - node.span[1]);
-      const far = node.terminal ? aside + Math.max(0, (node.parent ?? 0) - y) * 2 + (aside ? 2 : 0) : aside * 2 + Math.abs(y - node.y);
+      const stem = Math.abs(x - node.at) + Math.max(0, (node.parent ?? node.y) - y, y - node.y);
+      const bar = aside + (node.terminal ? Math.max(0, node.y - y) : Math.abs(y - node.y));
+      const far = Math.min(stem, bar);
       if (far < least) { least = far; best = node.k; }
     }
     return best;
@@ -210,7 +235,13 @@
 
   view.addEventListener("click", (event) => { const k = nearest(event); if (k !== null) choose(k); });
   view.addEventListener("dblclick", (event) => { const k = nearest(event); if (k !== null) zoom(k); });
-  const zoom = (k) => { if (children[k].length) { unfold(k); state.root = k; choose(k); } };
+  // Look inside `k`; where that is more than fits, its largest parts are unfolded.
+  const zoom = (k) => {
+    if (!children[k].length) return;
+    if (state.cut !== FITS) unfold(k);
+    state.root = k;
+    choose(k);
+  };
   by("search").addEventListener("input", search);
   by("colour").addEventListener("change", draw);
   by("cut").addEventListener("change", () => {

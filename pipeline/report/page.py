@@ -42,7 +42,7 @@ def page(
         "Methods and what they are worth": tag("div", sections.methods_and_threats(evidence), class_="words"),
         "The dictionary": _dictionary(evidence, pictures),
         "The hierarchy": _hierarchy(evidence, tree, pictures),
-        "Groups that subtree chose": _groups(chosen),
+        "Groups that subtree chose": joined([_groups(chosen), _active_groups(tree)]),
         "sae-bench": _bench(evidence),
         "Stage times": tag("div", sections.times(evidence), class_="words"),
         "Provenance": _provenance(evidence, versions, hashes),
@@ -148,6 +148,27 @@ def _groups(chosen: Sequence[ChosenGroup]) -> Markup:
         for row in chosen
     ]
     return tag("div", table(["level", "latents", "words", "which"], rows), class_="words")
+
+
+def _active_groups(tree: Mapping[str, Any], most: int = 6) -> Markup:
+    """Per target the groups of two or more latents with the largest share of their activation on its text."""
+    parts = [tag("h3", "Groups of the tree that are most active on the target")]
+    for level, shares in tree["targets"].items():
+        groups = [k for k, size in enumerate(tree["size"]) if size > 1]
+        best = sorted(groups, key=lambda k: (-shares[k][0], -tree["size"][k]))[:most]  # noqa: B023 (used at once)
+        rows = [
+            [
+                f"{level}: group {tree['id'][k]}",
+                str(tree["size"][k]),
+                f"{tree['r'][k]:.2f}",
+                *(f"{share} %" for share in shares[k]),
+                " ".join(tree["text"][word] for word in tree["words"][k]),
+            ]
+            for k in best
+        ]
+        head = ["", "latents", "merged at r", "on the target", "on siblings", "on other", "on general text", "words"]
+        parts.append(tag("div", table(head, rows), class_="words"))
+    return joined(parts)
 
 
 def _bench(evidence: Evidence) -> Markup:

@@ -50,6 +50,8 @@ def save_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         with mpl.rc_context(SETTINGS):
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # it is laid out now; once is enough for both files
             figure.savefig(folder / f"{name}.png", dpi=150)
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 

@@ -26,13 +26,10 @@ def tree_view(data: Mapping[str, Any], effects: Mapping[str, str]) -> Markup:
     ``effects`` says of every level what clamping its marked latents does.
     """
     cuts = data["cuts"]
-    folds = [
-        tag("option", f"cut {level} (r ≥ {cut:.2f})", value=cut, selected="" if level == 1 else None)
-        for level, cut in enumerate(cuts, start=1)
-    ]
+    folds = [tag("option", f"cut {level} (r ≥ {cut:.2f})", value=cut) for level, cut in enumerate(cuts, start=1)]
     controls = [
         tag("label", "Search a word ", tag("input", type="search", id="tree-search", autocomplete="off")),
-        tag("label", "Folded at ", tag("select", folds, tag("option", "nothing", value=2), id="tree-cut")),
+        tag("label", "Folded at ", tag("select", _FITS, folds, tag("option", "nothing", value=2), id="tree-cut")),
         tag("label", "Colour ", tag("select", _colours(data), id="tree-colour")),
         [tag("button", text, type="button", id=f"tree-{name}") for name, text in _BUTTONS.items()],
     ]
@@ -54,6 +51,7 @@ def tree_view(data: Mapping[str, Any], effects: Mapping[str, str]) -> Markup:
     )
 
 
+_FITS = tag("option", "what fits", value=-2)
 _BUTTONS = {"zoom": "Zoom in", "up": "Up", "whole": "Whole tree", "fold": "Fold / unfold"}
 
 
