@@ -14,9 +14,10 @@ from pathlib import Path
 
 from tiny_lm import llama, save_model
 
+from pipeline.errors import PipelineError
 from pipeline.evaluation.saebench import worker
 from pipeline.evaluation.saebench.job import BenchSettings, Job, read_job
-from pipeline.files import write_json
+from pipeline.files import write_json, write_jsonl
 
 
 def main(job_path: Path) -> None:
@@ -25,6 +26,7 @@ def main(job_path: Path) -> None:
     llama_dir = save_model(job.out_dir / "llama", llama())
     found = {"gemma": against_transformers(job.model_dir), "llama": against_transformers(llama_dir)}
     found["seed_config"] = seed_config(job)
+    found["refusals"] = refusals(job)
     stock_by_hand(job, job.out_dir / "stock")
     found |= {name: plumbing(job, name) for name in ("sae_probes", "absorption", "unlearning")}
     write_json(job.out_dir / "found.json", found)
@@ -54,6 +56,24 @@ def _gap(ours, theirs) -> float:
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
+def refusals(job: Job) -> list[str]:
+    """What is said about local data that sae-bench can't use: no file, one label, nothing labelled twice."""
+    from pipeline.evaluation.saebench.crossed import serve_crossed
+    from pipeline.evaluation.saebench.datasets import read_probing
+
+    sentences = []
+    for name, labels in (("none", ""), ("single", "a"), ("uncrossed", "ab")):
+        folder = job.out_dir / name
+        rows = [{"dataset": "d", "label": x, "text": x, "split": split} for x in labels for split in ("train", "test")]
+        if rows:
+            write_jsonl(folder / "probing.jsonl", rows)
+        try:
+            serve_crossed(replace(job, corpus_dir=folder)) if name == "uncrossed" else read_probing(folder)
+        except PipelineError as error:
+            sentences.append(str(error))
+    return sentences
+
+
 def seed_config(job: Job) -> dict:
     """Our configuration of sparse probing with every setting at its default."""
     from pipeline.evaluation.saebench.sparse_probing import config
@@ -79,7 +99,8 @@ def stock_by_hand(job: Job, folder: Path) -> None:
         sae.cfg.metadata.prepend_bos = True
         return [("stock", sae)]
 
-    settings = replace(job.settings, k_values=(1, 2, 5))
+    width = opened()[0][1].cfg.d_in  # sae-bench draws new texts for every k, so the list must be the same
+    settings = replace(job.settings, k_values=tuple(k for k in job.settings.k_values if k <= width))
     text = text_folder(job.corpus_dir, folder / "text", settings.seed)
     multiple_evals(
         selected_saes=opened(),
@@ -96,7 +117,8 @@ def stock_by_hand(job: Job, folder: Path) -> None:
         device="cpu",
     )
     evaluation = config(replace(job, settings=settings), list(read_probing(job.corpus_dir)))
-    filling = [("identity", IdentitySAE(32, job.model_name, 1, torch.device("cpu"), torch.float32))]
+    place = (width, job.model_name, job.hook_layer, torch.device("cpu"), torch.float32)
+    filling = [("identity", IdentitySAE(*place))]
     for part, saes in (("filling", filling), ("sparse_probing", opened())):
         sparse_probing.run_eval(evaluation, saes, "cpu", str(folder / part), artifacts_path=str(folder / "activations"))
 

@@ -161,6 +161,13 @@ def test_the_default_settings_are_the_seeds_configuration_to_the_letter(finished
     assert read_json(finished[0] / "found.json")["seed_config"] == baseline["eval_config"]
 
 
+def test_local_data_that_can_not_be_probed_is_refused_in_one_sentence(finished):
+    missing, single, uncrossed = read_json(finished[0] / "found.json")["refusals"]
+    assert missing.endswith("probing.jsonl is missing; run `dvc repro prepare`")
+    assert "data set d needs at least two labels, each with train and test texts" in single
+    assert "no two data sets that label the same texts" in uncrossed
+
+
 @pytest.mark.parametrize("name", ["sae_probes", "absorption", "unlearning"])
 def test_evals_that_need_a_real_model_run_from_end_to_end(finished, name):
     assert read_json(finished[0] / "found.json")[name] == "ran"

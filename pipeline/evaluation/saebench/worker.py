@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from pipeline.errors import PipelineError
 from pipeline.evaluation.saebench.job import Job, read_job
 from pipeline.files import read_json, write_json
 from pipeline.runtime import prepare_process
@@ -114,7 +115,9 @@ def _eval(name: str) -> tuple[Callable, type]:
 
 
 def _sentence(error: Exception) -> str:
-    """The error's type and first line."""
+    """A foreseen error's own sentence; of any other its type and first line."""
+    if isinstance(error, PipelineError):
+        return str(error)
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
