@@ -8,6 +8,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from pipeline.errors import PipelineError
+from pipeline.hierarchy.cluster_map import binned_similarity, cluster_map
 from pipeline.hierarchy.correlation import Correlation, Pairs
 from pipeline.hierarchy.dendrogram import METHODS, build_tree, condensed_distance, cut_correlations
 from pipeline.hierarchy.export import groups_at, newick, tree_json, write_tree
@@ -129,3 +130,28 @@ def test_a_written_tree_is_complete(tmp_path):
     names = {"linkage.npy", "latents.npy", "rare.npy", "groups.json", "tree.json", "tree.nwk"}
     assert {path.name for path in tmp_path.iterdir()} == names
     np.testing.assert_array_equal(load_tree(tmp_path).linkage, HAND.linkage)
+
+
+@pytest.mark.parametrize("cells", [60, 7])
+def test_cluster_map_cells_are_means_of_the_reordered_matrix(cells):
+    dense = random_codes()
+    correlation = correlation_of(dense)
+    tree = build_tree(correlation, 1)
+    order = np.concatenate(tree.cut(-2.0))
+    matrix = np.corrcoef(dense, rowvar=False)[np.ix_(order, order)]
+    np.fill_diagonal(matrix, np.nan)
+    cell = np.arange(60) * cells // 60
+    found = binned_similarity(correlation, tree, cells)
+    for row, column in [(0, 0), (1, 3), (cells - 1, 2), (cells - 1, cells - 1)]:
+        block = matrix[np.ix_(cell == row, cell == column)]
+        expected = 1 if np.isnan(block).all() else np.nanmean(block)
+        assert found[row, column] == pytest.approx(expected, abs=1e-6)
+
+
+def test_cluster_map_draws_a_square_for_every_group_wide_enough(tmp_path):
+    correlation = correlation_of(random_codes())
+    tree = build_tree(correlation, 1)
+    figure = cluster_map(correlation, tree, [0.1, 0.3])
+    wide = sum(len(group) >= 2 for cut in (0.1, 0.3) for group in tree.cut(cut))
+    assert len(figure.axes[0].lines) == wide > 2
+    figure.savefig(tmp_path / "map.png", dpi=40)

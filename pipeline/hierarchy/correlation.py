@@ -26,6 +26,9 @@ from pipeline.hierarchy.significance import significant_pairs
 from pipeline.hierarchy.source import Source, Sums, sums_of
 
 KEEP_ALL = -2.0  # below every similarity
+# A similarity that is never called significant: tokens are not independent, and shifting every latent around the store
+# (see ``null``) left a few pairs in half a million whose counts pass the exact tail, all with r below 0.02.
+WEAK = 0.02
 
 
 class Pairs(NamedTuple):
@@ -120,7 +123,7 @@ def correlate(source: Source, similarity: str, floor: float | None, alpha: float
     measure = dask.delayed((kind, sums.n_units, sums.n, standardisation(kind, *sums), least), traverse=False)
     tasks = [task(codes, measure, block) for block in plan.blocks(n_latents)]
     pairs = Pairs(*map(np.concatenate, zip(*dask.compute(*tasks), strict=True)))
-    significant = significant_pairs(sums.n_units, sums.n, pairs.i, pairs.j, pairs.n_ij, alpha)
+    significant = significant_pairs(sums.n_units, sums.n, pairs.i, pairs.j, pairs.n_ij, alpha) & (pairs.r > WEAK)
     return Correlation(source.scale, source.window, similarity, floor, sums, pairs, significant)
 
 
