@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.report import sections
 from pipeline.report.evidence import Evidence
+from pipeline.report.group_tables import active_groups, chosen_table
 from pipeline.report.groups import ChosenGroup
 from pipeline.report.markup import Markup, joined, table, tag
 from pipeline.report.tree_view import script_hash, tree_view
@@ -24,7 +25,7 @@ class Pictures:
         if not path.exists():
             return None
         source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-        return tag("figure", tag("img", src=source, alt=caption, loading="lazy"), tag("figcaption", caption))
+        return tag("figure", tag("img", src=source, alt=caption), tag("figcaption", caption))
 
 
 def page(
@@ -42,11 +43,11 @@ def page(
         "Methods and what they are worth": tag("div", sections.methods_and_threats(evidence), class_="words"),
         "The dictionary": _dictionary(evidence, pictures),
         "The hierarchy": _hierarchy(evidence, tree, pictures),
-        "Groups that subtree chose": joined([_groups(chosen), _active_groups(tree)]),
+        "Groups that subtree chose": joined([chosen_table(chosen), active_groups(tree)]),
         "sae-bench": _bench(evidence),
         "Stage times": tag("div", sections.times(evidence), class_="words"),
         "Provenance": _provenance(evidence, versions, hashes),
-        "Where to look next": _next(),
+        "Where to look next": _next(tree),
     }
     links = [tag("a", title, href=f"#part-{k}") for k, title in enumerate(parts)]
     body = [
@@ -140,37 +141,6 @@ def _hierarchy(evidence: Evidence, tree: Mapping[str, Any], pictures: Pictures) 
     return joined([sections.hierarchy(evidence), tag("p", note, class_="soft"), *said, explore, picture, matrix])
 
 
-def _groups(chosen: Sequence[ChosenGroup]) -> Markup:
-    if not chosen:
-        return tag("p", "No edit of this run names groups.")
-    rows = [
-        [row.level, str(len(row.latents)), " ".join(row.words) or "-", ", ".join(map(str, row.latents))]
-        for row in chosen
-    ]
-    return tag("div", table(["level", "latents", "words", "which"], rows), class_="words")
-
-
-def _active_groups(tree: Mapping[str, Any], most: int = 6) -> Markup:
-    """Per target the groups of two or more latents with the largest share of their activation on its text."""
-    parts = [tag("h3", "Groups of the tree that are most active on the target")]
-    for level, shares in tree["targets"].items():
-        groups = [k for k, size in enumerate(tree["size"]) if size > 1]
-        best = sorted(groups, key=lambda k: (-shares[k][0], -tree["size"][k]))[:most]  # noqa: B023 (used at once)
-        rows = [
-            [
-                f"{level}: group {tree['id'][k]}",
-                str(tree["size"][k]),
-                f"{tree['r'][k]:.2f}",
-                *(f"{share} %" for share in shares[k]),
-                " ".join(tree["text"][word] for word in tree["words"][k]),
-            ]
-            for k in best
-        ]
-        head = ["", "latents", "merged at r", "on the target", "on siblings", "on other", "on general text", "words"]
-        parts.append(tag("div", table(head, rows), class_="words"))
-    return joined(parts)
-
-
 def _bench(evidence: Evidence) -> Markup:
     heading = tag("h3", "Sparse probing, the seed's baseline beside it")
     return joined([sections.sae_bench(evidence), heading, sections.seed_baseline(evidence)])
@@ -190,7 +160,9 @@ def _provenance(evidence: Evidence, versions: Mapping[str, str], hashes: Mapping
     )
 
 
-def _next() -> Markup:
+def _next(tree: Mapping[str, Any]) -> Markup:
+    shares = next(iter(tree["targets"].values()))
+    group, leaf = (max(at, key=lambda k: shares[k][0]) for at in _merges_and_leaves(tree))
     files = {
         "final_info.json": "every figure of this page",
         "data/evaluation/": "the values behind them, item by item",
@@ -201,10 +173,15 @@ def _next() -> Markup:
     commands = "\n".join(
         [
             "uv run python -m stages.inspect dendrogram",
-            "uv run python -m stages.inspect group 12",
-            "uv run python -m stages.inspect feature 345",
+            f"uv run python -m stages.inspect group {tree['id'][group]}",
+            f"uv run python -m stages.inspect feature {tree['latent'][leaf]}",
             "uv run python -m stages.inspect edit subtree/topic",
         ]
     )
     listed = [tag("li", tag("code", path), f": {what}") for path, what in files.items()]
     return joined([tag("ul", listed), tag("pre", commands)])
+
+
+def _merges_and_leaves(tree: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    merges = [k for k, size in enumerate(tree["size"]) if size > 1]
+    return merges, [k for k, size in enumerate(tree["size"]) if size == 1]

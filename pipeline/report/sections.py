@@ -143,12 +143,14 @@ def seed_baseline(evidence: Evidence) -> Markup:
     if not rows:
         rows = [["mean", name, "-", "-", f"{value:.4g}", ""] for name, value in evidence.seed.metrics.items()]
         head[4:] = ["the seed's", ""]
+    means, single = [row for row in rows if row[0] == "mean"], [row for row in rows if row[0] != "mean"]
+    by_data_set = tag("details", tag("summary", "by data set"), table(head, single))
     known = "; ".join(evidence.seed.caveats)
     note = (
         "The seed's baseline is sparse probing on google/gemma-2-2b with sae-bench's own data sets. "
         f"Of it one must know: {known}. An untrained SAE, that is; figures on other data do not compare one to one."
     )
-    return joined([table(head, rows), tag("p", note, class_="soft")])
+    return joined([table(head, means), by_data_set, tag("p", note, class_="soft")])
 
 
 def _accuracy(value: float | None) -> str:

@@ -38,22 +38,20 @@ def look(number: int) -> Look:
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure in inches with its axes in reading order."""
-    with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, list(axes.flat)
+    """A figure in inches with its axes in reading order. The look is set for the whole process: all draw alike."""
+    mpl.rcParams.update(SETTINGS)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def save_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
     """Write every figure as ``<name>.png`` and ``<name>.svg``."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-        with mpl.rc_context(SETTINGS):
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # it is laid out now; once is enough for both files
-            figure.savefig(folder / f"{name}.png", dpi=150)
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it is laid out now; once is enough for both files
+        figure.savefig(folder / f"{name}.png", dpi=150)
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
 def literal(text: str) -> str:
