@@ -26,11 +26,11 @@ class TokenText:
         raw = self._tokenizer.id_to_token(token)
         if raw is None:
             return f" <{token}>"
-        decoder = self._tokenizer.decoder
-        if decoder is None:  # whole words
-            return f" {raw}"
-        if isinstance(decoder, decoders.Metaspace):  # its decoder drops the first space
+        if "▁" in raw:  # SentencePiece's space, which some decoders drop from a first token
             return raw.replace("▁", " ")
+        decoder = self._tokenizer.decoder
+        if decoder is None or isinstance(decoder, decoders.WordPiece):  # whole words, or pieces marked `##`
+            return raw[2:] if raw.startswith("##") else f" {raw}"
         return decoder.decode([raw])
 
 

@@ -39,6 +39,8 @@ def training_curves(training: dict[str, Any]) -> Figure:
         known = [row for row in rows if name in row]
         ax.plot([row["step"] for row in known], [row[name] for row in known], color=look(0).colour, linewidth=1.3)
         ax.set_title(_CURVES[name])
+        if name in ("l0", "dead_share"):
+            ax.set_ylim(0, 1.2 * max(row[name] for row in known) or 0.01)  # else a constant looks like noise
     for ax in axes[len(names) :]:
         ax.set_visible(False)
     for ax in axes[2:]:

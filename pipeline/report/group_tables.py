@@ -35,5 +35,5 @@ def active_groups(tree: Mapping[str, Any], most: int = 6) -> Markup:
             for k in best
         ]
         head = ["", "latents", "merged at r", "on the target", "on siblings", "on other", "on general text", "words"]
-        parts.append(tag("div", table(head, rows), class_="words"))
+        parts.append(tag("div", table(head, rows), class_="last-words"))
     return joined(parts)
