@@ -70,19 +70,20 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 
 @contextlib.contextmanager
-def building(final: Path, shaped_by: Any) -> Iterator[Path]:
+def building(final: Path, shaped_by: Any = None) -> Iterator[Path]:
     """A folder ``<parent>/partial/<name>-<hash>`` that becomes ``final`` when the block ends without an error.
 
-    What an earlier, killed build of the same content left there is still there, so that a stage can resume; a build
-    of other content is deleted. A second writer is refused (``fcntl.flock``), which also keeps a stage that outlived
-    its killed parent from writing beside its successor.
+    A stage that resumes gives all that shapes its content, inputs included: what a killed build of the same content
+    left is then still there, and one of other content is deleted. Without ``shaped_by`` the folder starts empty. A
+    second writer is refused (``fcntl.flock``), which also keeps a stage that outlived its killed parent from writing
+    beside its successor.
     """
     partial_root = final.parent / "partial"
     partial_root.mkdir(parents=True, exist_ok=True)
     partial = partial_root / f"{final.name}-{fingerprint(shaped_by)}"
     with _lock(partial_root / f"{final.name}.lock", final):
         for other in partial_root.glob(f"{final.name}-*"):
-            if other != partial:
+            if other != partial or shaped_by is None:
                 shutil.rmtree(other)
         partial.mkdir(exist_ok=True)
         yield partial

@@ -24,7 +24,7 @@ def main() -> str:
     settings = read_section(PARAMS, DendrogramSettings, "dendrogram")
     cuts = cut_correlations(settings.threshold, settings.levels)
     said = []
-    with building(DENDROGRAM, shaped_by=str(settings)) as partial:
+    with building(DENDROGRAM) as partial:
         for scale in ("token", "document"):
             correlation = read_correlation(CORRELATION, scale)
             tree = build_tree(correlation, settings.min_firings, settings.linkage)

@@ -23,7 +23,7 @@ def main() -> str:
     floor = None if exact else settings.floor
     said = []
     with (
-        building(CORRELATION, shaped_by=str(settings)) as partial,
+        building(CORRELATION) as partial,
         computing(settings.scheduler, shared.threads, settings.memory_mib) as in_process,
     ):
         for source, similarity in (

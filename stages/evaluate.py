@@ -1,4 +1,4 @@
-"""What the model knows, what the dictionary keeps, how good the tree is, and what each edit forgot and broke: test split."""
+"""What the model knows, the dictionary keeps, the tree shows, and each edit forgot and broke: on the test split."""
 
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.evaluation import EvaluationSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.strict import read_section
+from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.edit import load_edit, no_edit
 from pipeline.unlearning.statistics import count_firing
 from pipeline.unlearning.subject import open_forest, open_subject
@@ -31,11 +32,12 @@ def main() -> str:
     settings = read_section(PARAMS, EvaluationSettings, "evaluation")
     prepare_process(shared.threads)
     device = pick_device(shared.device)
-    subject = open_subject(MODEL, SAE, CORPUS, activations, device)
+    chosen = read_section(PARAMS, UnlearningSettings, "unlearning").targets
+    subject = open_subject(MODEL, SAE, CORPUS, activations, chosen, device)
     bench = subject.bench(*subject.split("test", "novel"))
     before = bench.measure(no_edit("", (), subject.layer))
     codes = CodesStore.open(FEATURES)
-    with building(EVALUATION, (shared, activations, settings)) as folder:
+    with building(EVALUATION) as folder:
         language_model = language_model_figures(bench, before, MODEL, shared.seed)
         write_json(folder / "language_model.json", {"language_model": language_model})
         sae = sae_figures(bench, before, codes.latent_counts(), shared.seed)

@@ -4,7 +4,6 @@ import random
 from pathlib import Path
 
 from pipeline.corpora.write import write_corpus
-
 from pipeline.files import building, read_jsonl, write_json
 from pipeline.language_model import tiny
 from pipeline.language_model.tokenizer import train_tokenizer
@@ -12,7 +11,7 @@ from pipeline.runtime import prepare_process
 from pipeline.settings.corpus import CorpusSettings
 from pipeline.settings.language_model import LanguageModelSettings
 from pipeline.settings.run import RunSettings
-from pipeline.settings.strict import read_section
+from pipeline.settings.strict import read_section, read_yaml
 from pipeline.settings.world import WorldSettings
 from pipeline.world.corpus import write_world
 from stages import PARAMS, run
@@ -27,9 +26,9 @@ def main() -> str:
     world = read_section(PARAMS, WorldSettings, "world")
     language_model = read_section(PARAMS, LanguageModelSettings, "language_model")
     prepare_process(settings.threads)
-    with building(CORPUS, (corpus_settings, world, settings.seed)) as folder:
+    with building(CORPUS) as folder:
         if corpus_settings.source == "world":
-            corpus = write_world(world, corpus_settings.chosen_nodes(), settings.seed, folder)
+            corpus = write_world(world, settings.seed, folder)
         else:
             corpus = write_corpus(corpus_settings, settings.seed, folder)
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in corpus["counts"].items())
@@ -38,9 +37,14 @@ def main() -> str:
 
 def write_model(settings: LanguageModelSettings, seed: int) -> str:
     """Write data/model; returns what the tiny model knows, or what is referred to."""
-    with building(MODEL, (settings, seed)) as folder:
+    with building(MODEL) as folder:
         if settings.source != "train":
-            reference = {"id": settings.source, "revision": settings.revision, "dtype": settings.dtype}
+            reference = {
+                "id": settings.source,
+                "revision": settings.revision,
+                "dtype": settings.dtype,
+                "inputs": read_yaml(PARAMS)["inputs"],  # what lies in a local folder, so that later stages see changes
+            }
             write_json(folder / "reference.json", reference)
             return f"model {settings.source}"
         texts = [row["text"] for row in read_jsonl(CORPUS / "train.jsonl")]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.files import building, write_json, write_text
+from pipeline.files import building, read_json, write_json, write_text
 from pipeline.hierarchy.correlation_file import read_correlation
 from pipeline.hierarchy.tree import load_tree
 from pipeline.report.clustermap import clustermap
@@ -40,7 +40,7 @@ def main() -> str:
     settings = read_section(PARAMS, ReportSettings, "report")
     evidence = read_evidence(EVALUATION, UNLEARNING, DENDROGRAM, SAE, CORPUS, TIMES, BASELINE, read_yaml(PARAMS))
     final_info = collect(evidence.entries, evidence.sae_bench, evidence.seed.metrics)
-    reading, tree = read_codes(FEATURES, MODEL, CORPUS), load_tree(DENDROGRAM)
+    reading, tree = read_codes(FEATURES, MODEL, CORPUS, read_json(UNLEARNING / "targets.json")), load_tree(DENDROGRAM)
     chosen, clamped = chosen_groups(evidence, reading, settings), clamped_latents(evidence)
     explorable = tree_data(tree, evidence.cuts(), reading, clamped, settings.shown_nodes, settings.words_per_group)
     figures = {

@@ -26,9 +26,10 @@ def main() -> str:
     activations = read_section(PARAMS, ActivationsSettings, "activations")
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     prepare_process(shared.threads)
-    subject = open_subject(MODEL, SAE, CORPUS, activations, pick_device(shared.device))
+    subject = open_subject(MODEL, SAE, CORPUS, activations, settings.targets, pick_device(shared.device))
     forest, firing = open_forest(DENDROGRAM), count_training_texts(subject)
-    with building(UNLEARNING, (shared, activations, settings)) as folder:
+    with building(UNLEARNING) as folder:
+        write_json(folder / "targets.json", subject.targets)
         cells = [(level, method) for level in subject.targets for method in settings.methods]
         case: Case | None = None
         best = []

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models
 
 from pipeline.activations.codes import SparseCodes
 from pipeline.activations.codes_writer import CodesWriter
-from pipeline.files import write_json, write_jsonl
+from pipeline.files import read_json, write_json, write_jsonl
 from pipeline.hierarchy.export import write_tree
 from pipeline.hierarchy.tree import FeatureTree
 
@@ -33,16 +33,21 @@ def write_all(data: Path, levels: tuple[str, ...] = ("topic", "entity"), drops: 
     write_rest(data)
 
 
+def targets_of(data: Path) -> dict[str, list[str]]:
+    return read_json(data / "unlearning/targets.json")
+
+
 def write_corpus(data: Path, levels: tuple[str, ...]) -> None:
     nodes = NODES[: len(levels)]
     corpus = {
         "levels": list(levels),
         "nodes": {level: [nodes[: depth + 1]] for depth, level in enumerate(levels)},
-        "targets": {level: nodes[: depth + 1] for depth, level in enumerate(levels)},
         "source": {"kind": PLANTED},
         "counts": {"documents": 4},
     }
     write_json(data / "corpus/corpus.json", corpus)
+    targets = {level: nodes[: depth + 1] for depth, level in enumerate(levels)}
+    write_json(data / "unlearning/targets.json", targets)
     documents = [{**row, "path": nodes if row["path"] == NODES[:2] else row["path"]} for row in DOCUMENTS]
     write_jsonl(data / "corpus/train.jsonl", documents)
     vocabulary = {word: number for number, word in enumerate(WORDS)}

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from report_files import write_all
+from report_files import targets_of, write_all
 
 from pipeline.hierarchy.tree import load_tree
 from pipeline.report.evidence import Evidence, read_evidence
@@ -30,7 +30,7 @@ def read(data: Path) -> Evidence:
 def write_page(data: Path, folder: Path) -> str:
     """What the stage does."""
     evidence = read(data)
-    reading = read_codes(data / "features.zarr", data / "model", data / "corpus")
+    reading = read_codes(data / "features.zarr", data / "model", data / "corpus", targets_of(data))
     chosen = chosen_groups(evidence, reading, ReportSettings())
     tree = load_tree(data / "dendrogram")
     explorable = tree_data(tree, [0.25, 0.5], reading, clamped_latents(evidence), 3000, 6)

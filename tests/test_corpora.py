@@ -152,7 +152,6 @@ def settings(folder: Path, **changes: Any) -> CorpusSettings:
         "source": "files",
         "folder": str(folder),
         "levels": ["author"],
-        "targets": {"author": 1},
         "training_text": texts,
         "texts": texts,
         "probes": [authors, {"file": "facts.jsonl"}],
@@ -162,7 +161,6 @@ def settings(folder: Path, **changes: Any) -> CorpusSettings:
 
 def test_the_corpus_files(tmp_path: Path) -> None:
     corpus = write_corpus(settings(tmp_path), 0, tmp_path / "corpus")
-    assert corpus["targets"] == {"author": ["author_1"]}
     assert corpus["nodes"] == {"author": [["author_0"], ["author_1"], ["author_2"]]}
     assert corpus == json.loads((tmp_path / "corpus/corpus.json").read_text())
     training, texts, probes, probing = (
@@ -203,18 +201,6 @@ def test_the_checksum_of_a_file_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"targets": {"author": 3}}, r"corpus\.targets\.author is 3, but there are 3 nodes of that level, from 0"),
-        (
-            {"probes": [{"file": "facts.jsonl"}]},
-            r"corpus\.probes has too few rows inside the author to",
-        ),
-        (
-            {
-                "texts": [{"file": "authors.jsonl", "path": ["all"], "template": "{answer}"}],
-                "targets": {"author": 0},
-            },
-            r"corpus\.texts has too few rows outside",
-        ),
         ({"texts": [{"file": "facts.jsonl"}]}, r"facts\.jsonl has no column `text`; it has answer, question"),
         (
             {"texts": [{"file": "facts.jsonl", "template": "{answer}", "min_characters": 9}]},
@@ -241,9 +227,6 @@ def test_refusals_while_writing(tmp_path: Path, changes: dict[str, Any], sentenc
         ({"texts": [{"file": "a.txt", "templat": "x"}]}, r"corpus\.texts\[0\]\.templat`; did you mean `template`"),
         ({"probes": [{"file": "a.csv", "prompt": "{choices} Answer:"}]}, "needs `choices`"),
         ({"probes": [{"file": "a.csv", "prompt": "{question} "}]}, "must not end in a space"),
-        ({"targets": {"auhtor": 0}}, "targets must name a node of author"),
-        ({"targets": {"author": 0, "auhtor": 0}}, "targets names the level auhtor; levels are author"),
-        ({"targets": {"author": -1}}, "must be 0 or more"),
         ({"levels": []}, "levels is empty"),
         ({"source": "hub"}, "must be one of world, files"),
     ],
@@ -251,11 +234,6 @@ def test_refusals_while_writing(tmp_path: Path, changes: dict[str, Any], sentenc
 def test_impossible_settings(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(PipelineError, match=sentence):
         settings(tmp_path, **changes)
-
-
-def test_an_overlay_that_renames_the_levels_inherits_the_worlds_targets(tmp_path: Path) -> None:
-    inherited = {"domain": 0, "topic": 5, "entity": 43, "author": 1}
-    assert settings(tmp_path, targets=inherited).chosen_nodes() == {"author": 1}
 
 
 def test_the_embedded_world_names_no_sources() -> None:

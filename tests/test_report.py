@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_files import DROPS, PLANTED, write_all
+from report_files import DROPS, PLANTED, targets_of, write_all
 from report_page import Written, read, write_page, written_page
 
 from pipeline.errors import PipelineError
@@ -133,7 +133,7 @@ def test_without_general_text_siblings_sweeps_or_sae_bench(tmp_path: Path) -> No
 
 
 def test_words_of_groups_are_those_of_their_tokens(made: Written) -> None:
-    reading = read_codes(made.data / "features.zarr", made.data / "model", made.data / "corpus")
+    reading = read_codes(made.data / "features.zarr", made.data / "model", made.data / "corpus", targets_of(made.data))
     chosen = chosen_groups(read(made.data), reading, ReportSettings())
     assert [(row.level, row.latents) for row in chosen] == [
         (lv, g) for lv in ("topic", "entity") for g in ([0, 1], [5])

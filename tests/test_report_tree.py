@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_files import DOCUMENTS, PLANTED, write_all
+from report_files import DOCUMENTS, PLANTED, targets_of, write_all
+from tokenizers import Tokenizer, decoders, models
 
 from pipeline.activations.codes import CodesStore, SparseCodes
 from pipeline.errors import PipelineError
@@ -32,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reading(data: Path) -> Reading:
-    return read_codes(data / "features.zarr", data / "model", data / "corpus")
+    return read_codes(data / "features.zarr", data / "model", data / "corpus", targets_of(data))
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,28 @@ def test_stripes_of_a_large_store_are_its_rows(data: Path, monkeypatch: pytest.M
     expected = np.concatenate([whole.token_id[:length], whole.token_id[-length:]])
     assert part.token_id.tolist() == expected.tolist()
     assert part.indptr[-1] == len(part.index) == len(part.value)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "written", "read"),
+    [
+        (None, "river", " river"),  # whole words
+        (decoders.WordPiece(), "##ver", "ver"),
+        (decoders.WordPiece(), "ri", " ri"),
+        (decoders.ByteLevel(), "ĠrÃ©", " ré"),
+        (decoders.Metaspace(), "▁ri", " ri"),
+        (decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]), "▁ri", " ri"),
+        (decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]), "<0x0A>", "\n"),
+    ],
+)
+def test_a_piece_begins_with_a_space_where_a_word_begins(
+    decoder: decoders.Decoder | None, written: str, read: str
+) -> None:
+    tokenizer = Tokenizer(models.WordLevel({written: 0}, unk_token=written))
+    if decoder is not None:
+        tokenizer.decoder = decoder
+    assert TokenText(tokenizer).piece(0) == read
+    assert TokenText(tokenizer).piece(7) == " <7>"  # embedding matrices are padded beyond the vocabulary
 
 
 def test_the_tokenizer_of_a_missing_model_is_one_sentence(tmp_path: Path) -> None:

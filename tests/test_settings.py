@@ -195,7 +195,6 @@ language_model: {source: ./model}
 corpus:
   source: files
   levels: [author]
-  targets: {author: 0}
   training_text: [{file: a.jsonl}]
   texts: [{file: a.jsonl}]
   probes: [{file: a.jsonl}]

@@ -53,7 +53,7 @@ def test_an_author_is_a_block_of_twenty_questions(folder: Path, tmp_path: Path) 
     settings = parse(CorpusSettings, corpus_section() | {"folder": str(folder)}, "corpus")
     check_sources(settings, "train")
     corpus = write_corpus(settings, 0, tmp_path / "corpus")
-    assert corpus["targets"] == {"author": ["forget_author_0"]}
+    assert corpus["nodes"]["author"][0] == ["forget_author_0"]
     probes = list(read_jsonl(tmp_path / "corpus/probes.jsonl"))
     forget = [probe for probe in probes if probe["path"] == ["forget_author_0"]]
     lines = list(read_jsonl(folder / "forget10.jsonl"))[:20]

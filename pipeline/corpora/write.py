@@ -32,8 +32,6 @@ def write_corpus(settings: CorpusSettings, seed: int, folder: Path) -> dict[str,
     probes = [q for source in settings.probes for q in _some(_questions(source, settings.folder, seed), source)]
     splits = assign_splits(((item.path, item.key) for item in (*texts, *probes)), seed)
     nodes = nodes_by_level(settings.levels, [item.path for item in (*texts, *probes)])
-    targets = choose_targets(nodes, settings.chosen_nodes())
-    _check_targets(targets, texts, probes, splits)
     counts = {
         "training_documents": write_jsonl(folder / "train.jsonl", _training_rows(settings, seed)),
         "texts": write_jsonl(folder / "texts.jsonl", [_text_row(text, splits) for text in texts]),
@@ -43,7 +41,6 @@ def write_corpus(settings: CorpusSettings, seed: int, folder: Path) -> dict[str,
     corpus = {
         "levels": list(settings.levels),
         "nodes": nodes,
-        "targets": targets,
         "source": {"kind": "files", "seed": seed, "sources": _provenance(settings)},
         "counts": counts
         | {f"texts_{split}": n for split, n in _per_split(texts, splits).items()}
@@ -58,35 +55,6 @@ def nodes_by_level(levels: Sequence[str], paths: Iterable[NodePath]) -> dict[str
     paths = list(paths)
     prefixes = [dict.fromkeys(path[: d + 1] for path in paths if len(path) > d) for d in range(len(levels))]
     return {level: [list(prefix) for prefix in found] for level, found in zip(levels, prefixes, strict=True)}
-
-
-def choose_targets(nodes: Mapping[str, list[list[str]]], chosen: Mapping[str, int]) -> dict[str, list[str]]:
-    """Level -> the path of its target; a number beyond the nodes there are is refused."""
-    for level, number in chosen.items():
-        n = len(nodes[level])
-        if number >= n:
-            raise PipelineError(f"corpus.targets.{level} is {number}, but there are {n} nodes of that level, from 0")
-    return {level: nodes[level][number] for level, number in chosen.items()}
-
-
-def _check_targets(
-    targets: Mapping[str, list[str]],
-    texts: Sequence[Document],
-    probes: Sequence[Question],
-    splits: Mapping[str, Split],
-) -> None:
-    """Unlearning needs, on both sides of each target, texts to learn from and questions to choose by and report."""
-    for level, target in targets.items():
-        for items, kind, needed in ((texts, "texts", ("train", "dev", "test")), (probes, "probes", ("dev", "test"))):
-            inside = {splits[item.key] for item in items if list(item.path[: len(target)]) == target}
-            outside = {splits[item.key] for item in items if list(item.path[: len(target)]) != target}
-            for side, found in (("inside", inside), ("outside", outside)):
-                lacking = [split for split in needed if split not in found]
-                if lacking:
-                    raise PipelineError(
-                        f"corpus.{kind} has too few rows {side} the {level} to forget, {'/'.join(target)}: none for "
-                        f"{' and '.join(lacking)}; 5 rows are enough for every split"
-                    )
 
 
 def _documents(source: Any, folder: str) -> Iterator[Document]:

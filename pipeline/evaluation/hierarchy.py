@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.activations.codes import SparseCodes
+from pipeline.activations.codes import CodesStore
 from pipeline.evaluation.coherence import coherence_lift
 from pipeline.evaluation.figures import Figures
 from pipeline.evaluation.truth import SHARES, belonging, best_ami
@@ -12,7 +12,7 @@ from pipeline.unlearning.subject import Forest
 
 
 def hierarchy_figures(
-    forest: Forest, dendrogram: Path, firing: Firing, codes: SparseCodes, corpus_dir: Path, seed: int
+    forest: Forest, dendrogram: Path, firing: Firing, store: CodesStore, corpus_dir: Path, seed: int
 ) -> dict:
     """Figures of the default tree, and the agreement of both scales' trees with the true topics.
 
@@ -32,7 +32,7 @@ def hierarchy_figures(
             figures.number(f"coherence_lift_level_{level}", *lift)
     corpus = read_json(corpus_dir / "corpus.json")
     if corpus["source"]["kind"] == "world":
-        documents = list(read_jsonl(corpus_dir / "train.jsonl"))
+        documents, codes = list(read_jsonl(corpus_dir / "train.jsonl")), store.all()
         for depth, (level, share) in enumerate(SHARES.items(), start=1):
             truth = belonging(codes, documents, depth, share)
             for scale, tree in forest.trees.items():

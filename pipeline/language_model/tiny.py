@@ -98,8 +98,7 @@ def train(
         if seen // settings.check_tokens > before // settings.check_tokens:
             checks.append(_check(model, exam, seen, losses))
             losses = []
-    checks.append(_check(model, exam, seen, losses or [float("nan")]))
-    return checks
+    return checks if not losses else [*checks, _check(model, exam, seen, losses)]
 
 
 def _batches(

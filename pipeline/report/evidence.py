@@ -82,7 +82,7 @@ def read_evidence(
         {(path.parent.parent.name, path.parent.name): _cell(path.parent) for path in unlearning.glob("*/*/edit.json")},
         read_json(summary) if summary.exists() else {},
         _seed(evaluation, baseline),
-        read_json(corpus / "corpus.json"),
+        read_json(corpus / "corpus.json") | {"targets": read_json(unlearning / "targets.json")},
         read_json(dendrogram / "groups.json"),
         {scale: read_json(dendrogram / scale / "stability.json") for scale in ("token", "document")},
         read_json(sae / "training.json"),

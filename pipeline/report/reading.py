@@ -1,12 +1,13 @@
 """The codes with what is read off them once: words, counts, where latents are active."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from scipy import sparse
 
 from pipeline.activations.codes import CodesStore, SparseCodes
-from pipeline.files import read_json, read_jsonl
+from pipeline.files import read_jsonl
 from pipeline.language_model.token_text import TokenText
 from pipeline.report.activity import Activity, activity
 from pipeline.report.labels import Words, count_words, sample, words_of
@@ -22,10 +23,9 @@ class Reading(NamedTuple):
     activity: Activity
 
 
-def read_codes(features: Path, model: Path, corpus: Path) -> Reading:
+def read_codes(features: Path, model: Path, corpus: Path, targets: Mapping[str, Sequence[str]]) -> Reading:
     """Read the codes (of a large store, a sample) with the documents that they come from."""
     codes, tokens = sample(CodesStore.open(features)), TokenText.open(model)
     words = words_of(codes, tokens)
-    targets = read_json(corpus / "corpus.json")["targets"]
     places = activity(codes, list(read_jsonl(corpus / "train.jsonl")), targets)
     return Reading(codes, tokens, words, count_words(codes, words), places)

@@ -1,6 +1,6 @@
 """Where text and probes come from: the embedded world, local files, or data sets of the Hugging Face hub."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -83,15 +83,11 @@ class ProbeSource(Source):
 class CorpusSettings:
     """Section ``corpus``.
 
-    ``targets`` says what to forget, one node for each level of interest: its number in order of first appearance, in
-    ``texts``, then ``probes``. These lists and ``training_text`` are read when ``source`` is ``files``; relative files
-    lie in ``folder``. An overlay that renames the levels inherits the targets of the world's levels; ``chosen_nodes``
-    leaves them out.
+    The three lists are read when ``source`` is ``files``; relative files lie in ``folder``.
     """
 
     source: Literal["world", "files"] = "world"
     levels: tuple[str, ...] = WORLD_LEVELS
-    targets: dict[str, int] = field(default_factory=lambda: {"domain": 0, "topic": 5, "entity": 43})
     folder: str = ""
     training_text: tuple[TextSource, ...] = ()
     texts: tuple[TextSource, ...] = ()
@@ -100,11 +96,6 @@ class CorpusSettings:
     def __post_init__(self) -> None:
         require(len(self.levels) > 0, "levels is empty; name at least one level of the tree")
         require(len(set(self.levels)) == len(self.levels), f"levels names one twice: {', '.join(self.levels)}")
-        require(len(self.chosen_nodes()) > 0, f"targets must name a node of {', '.join(self.levels)}")
-        for level, node in self.targets.items():
-            known = level in (*self.levels, *WORLD_LEVELS)
-            require(known, f"targets names the level {level}; levels are {', '.join(self.levels)}")
-            require(node >= 0, f"targets.{level} is {node}; it must be 0 or more")
         if self.source == "files":
             self._check_files()
 
@@ -115,10 +106,6 @@ class CorpusSettings:
             deep = len(source.path) > len(self.levels)
             where = source.file or source.dataset
             require(not deep, f"{where}: path has {len(source.path)} nodes, but there are {len(self.levels)} levels")
-
-    def chosen_nodes(self) -> dict[str, int]:
-        """Level -> number of the node to forget, for the levels of this tree."""
-        return {level: self.targets[level] for level in self.levels if level in self.targets}
 
     def sources(self) -> tuple[Source, ...]:
         """All sources of the three lists, in order; none for the embedded world."""

@@ -13,44 +13,54 @@ class GradDiffSettings:
     """Section ``unlearning.grad_diff``."""
 
     learning_rate: float = 1e-3
-    steps: int = 50
-    check_every: int = 5
+    steps: int = 40
+    check_every: int = 20
+    strengths: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
     forget_batch: int = 32
-    retain_batch: int = 96
+    retain_batch: int = 48
     retain_weight: float = 5.0
 
     def __post_init__(self) -> None:
         require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0")
         for name in ("steps", "check_every", "forget_batch", "retain_batch"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
+        require(len(self.strengths) > 0 and min(self.strengths) > 0, "strengths must be one or more numbers above 0")
         require(self.retain_weight >= 0, f"retain_weight is {self.retain_weight}; it must be 0 or more")
 
 
 @dataclass(frozen=True)
 class UnlearningSettings:
-    """Section ``unlearning``."""
+    """Section ``unlearning``.
 
+    ``targets`` says what to forget, one node for each level of interest: its number in order of first appearance in the
+    corpus. An overlay whose corpus has other levels inherits the targets of the world's levels; they are left out.
+    """
+
+    targets: dict[str, int] = field(default_factory=lambda: {"domain": 0, "topic": 5, "entity": 43})
     methods: tuple[
         Literal["flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"], ...
     ] = METHODS
     tree_scale: dict[str, str] = field(
         default_factory=lambda: {"domain": "document", "topic": "document", "entity": "token"}
     )
-    multipliers: tuple[float, ...] = (0.0, 1.0, 3.0)
-    latents: tuple[int, ...] = (5, 10, 20, 40)
+    multipliers: tuple[float, ...] = (1.0, 3.0)
+    latents: tuple[int, ...] = (5, 15, 40)
     retain_rates: tuple[float, ...] = (0.003, 0.01, 0.03)
     groups: tuple[int, ...] = (1, 2, 4, 8)
-    retain_weights: tuple[float, ...] = (0.5, 1.0, 2.0)
+    retain_weights: tuple[float, ...] = (1.0, 2.0, 4.0)
     sibling_weight: float = 1.0
-    node_cost: float = 0.02
+    node_cost: float = 0.005
     shrinkage_tokens: float = 50.0
     guard_multipliers: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
     guard_quantile: float = 0.995
-    dev_probes: int = 120
-    dev_texts: int = 40
+    train_probes: int = 1000
+    dev_probes: int = 80
+    dev_texts: int = 30
     grad_diff: GradDiffSettings = field(default_factory=GradDiffSettings)
 
     def __post_init__(self) -> None:
+        for level, node in self.targets.items():
+            require(node >= 0, f"targets.{level} is {node}; it must be 0 or more")
         require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(METHODS)}")
         for scale in self.tree_scale.values():
             require(scale in ("token", "document"), f"tree_scale holds {scale!r}; it must be token or document")
@@ -64,5 +74,5 @@ class UnlearningSettings:
         require(self.sibling_weight >= 0, f"sibling_weight is {self.sibling_weight}; it must be 0 or more")
         require(self.shrinkage_tokens >= 0, f"shrinkage_tokens is {self.shrinkage_tokens}; it must be 0 or more")
         require(0.5 <= self.guard_quantile < 1, f"guard_quantile is {self.guard_quantile}; it must be in [0.5, 1)")
-        for name in ("dev_probes", "dev_texts"):
+        for name in ("train_probes", "dev_probes", "dev_texts"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")

@@ -60,11 +60,11 @@ def sweep(case: Case, candidates: Iterable[Edit]) -> Choice:
 
 
 def draw(items: Sequence[dict], target: tuple[str, ...], most: int, seed: int) -> list[dict]:
-    """At most ``most`` items of each relation to the target (all of the target's own), in their order."""
+    """At most ``most`` items of each relation to the target, in their order."""
     rng = random.Random(seed)
     of_item = relations(items, target)
     kept: set[int] = set()
     for name in ("forget", "sibling", "other", "general"):
         numbers = [i for i, of in enumerate(of_item) if of == name]
-        kept.update(numbers if name == "forget" or len(numbers) <= most else rng.sample(numbers, most))
+        kept.update(numbers if len(numbers) <= most else rng.sample(numbers, most))
     return [items[i] for i in sorted(kept)]

@@ -1,11 +1,14 @@
 """GradDiff with a KL anchor: gradient ascent on the target, the original model's answers everywhere else.
 
-Loss = - CE(answers of the target) + w KL(original || model) on sibling, other and general inputs (Liu et al. 2022;
-Maini et al. 2024). All weights are trained; what is forgotten stays forgotten when every hook is gone. Training is
-stopped where the dev objective was best, which keeps the target near chance instead of below it.
+Loss = - min(CE(answers of the target), ln V) + w KL(original || model) on sibling, other and general inputs (Liu et
+al. 2022; Maini et al. 2024). The ascent stops at ln V, the loss of knowing nothing: without that bound it runs away and
+takes the siblings with it. All weights are trained; what is forgotten stays forgotten when every hook is gone.
+Candidates are points on the straight line from the original weights to the trained ones: full strength avoids the true
+answer, which gives it away as surely as knowing it, so dev chooses the strength that lands at chance.
 """
 
 import copy
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,34 +22,43 @@ from pipeline.unlearning.case import Case, Choice, sweep
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit, no_edit
 
+PROBE_TOKENS = 16  # about the length of a probe with its answer
 Example = tuple[list[int], int]  # tokens, and how many of the first ones are context (not trained on)
 
 
 def choose(case: Case) -> Choice:
-    """One training run; the checkpoints are the candidates."""
-    return sweep(case, _checkpoints(case))
+    """One training run; its checkpoints at several strengths are the candidates."""
+    return sweep(case, _candidates(case))
 
 
-def _checkpoints(case: Case) -> Iterator[Edit]:
+def _candidates(case: Case) -> Iterator[Edit]:
+    original = {name: tensor.detach() for name, tensor in case.train.model.named_parameters()}
+    for step, trained in _checkpoints(case):
+        for strength in case.settings.grad_diff.strengths:
+            weights = {name: torch.lerp(original[name], tensor, strength) for name, tensor in trained.items()}
+            edit = no_edit(case.level, case.target, case.layer)
+            yield edit._replace(method="grad_diff", weights=weights, settings={"step": step, "strength": strength})
+
+
+def _checkpoints(case: Case) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
+    """The trained weights after every ``check_every`` steps and after the last one."""
     settings, bench = case.settings.grad_diff, case.train
     rng = np.random.default_rng(case.seed)
     forget, retain = examples(bench, case.target, "forget"), _retained(bench, case.target)
     model = copy.deepcopy(bench.model).requires_grad_(True)
-    original = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+    most = math.log(model.config.get_text_config().vocab_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
     for step in range(1, settings.steps + 1):
         with torch.enable_grad():
-            ascent = -answer_loss(model, _draw(forget, settings.forget_batch, rng), bench)
-            anchor = divergence(model, bench.model, _draw(retain, settings.retain_batch, rng), bench)
-            loss = ascent + settings.retain_weight * anchor
+            ascent = -answer_losses(model, _draw(forget, settings.forget_batch, rng), bench).clamp(max=most).mean()
+            batch = [row for part in retain for row in _draw(part, settings.retain_batch, rng)]
+            loss = ascent + settings.retain_weight * divergence(model, bench.model, batch, bench)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % settings.check_every == 0 or step == settings.steps:
-            changed = {n: t.detach().clone() for n, t in model.named_parameters() if not torch.equal(t, original[n])}
-            edit = no_edit(case.level, case.target, case.layer)
-            yield edit._replace(method="grad_diff", weights=changed, settings={"step": step})
+            yield step, {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
 
 
 def examples(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Example]:
@@ -72,27 +84,26 @@ def _documents(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Examp
 
 
 def _retained(bench: Bench, target: tuple[str, ...]) -> list[list[Example]]:
-    """Sibling, other and general examples, one list each; batches draw from them in equal parts."""
+    """Sibling and other examples, and general texts: one list each, drawn from in equal parts."""
     parts = [examples(bench, target, "sibling"), examples(bench, target, "other"), _documents(bench, target, "general")]
     return [part for part in parts if part]
 
 
-def _draw(pool: list, size: int, rng: np.random.Generator) -> list[Example]:
-    """A random batch from one list of examples, or in equal parts from several."""
-    parts = pool if isinstance(pool[0], list) else [pool]
-    share = max(1, size // len(parts))
-    return [part[i] for part in parts for i in rng.choice(len(part), min(share, len(part)), replace=False)]
+def _draw(pool: list[Example], size: int, rng: np.random.Generator) -> list[Example]:
+    """A random batch; a document stands for as many examples as it is longer than a probe."""
+    longest = max(len(tokens) for tokens, _ in pool)
+    size = min(len(pool), max(1, size * PROBE_TOKENS // max(longest, PROBE_TOKENS)))
+    return [pool[i] for i in rng.choice(len(pool), size, replace=False)]
 
 
-def answer_loss(model: PreTrainedModel, batch: list[Example], bench: Bench) -> torch.Tensor:
-    """Mean next-token loss over the answers, in nats."""
+def answer_losses(model: PreTrainedModel, batch: list[Example], bench: Bench) -> torch.Tensor:
+    """Next-token loss of every answer token in the batch, in nats."""
     ids_bt, mask_bt = pad_right([tokens for tokens, _ in batch], bench.tokenizer.pad_token_id)
     context_b = torch.tensor([n for _, n in batch])
     counted = (torch.arange(ids_bt.shape[1])[None, 1:] >= context_b[:, None]) & mask_bt[:, 1:].bool()
     device = model.device
     logits_btv = model(input_ids=ids_bt.to(device), attention_mask=mask_bt.to(device)).logits[:, :-1].float()
-    targets_bt = ids_bt[:, 1:].masked_fill(~counted, -100).to(device)
-    return F.cross_entropy(logits_btv.flatten(0, 1), targets_bt.flatten(), ignore_index=-100)
+    return F.cross_entropy(logits_btv[counted.to(device)], ids_bt[:, 1:][counted].to(device), reduction="none")
 
 
 def divergence(model: PreTrainedModel, original: PreTrainedModel, batch: list[Example], bench: Bench) -> torch.Tensor:

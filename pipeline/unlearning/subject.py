@@ -1,13 +1,14 @@
 """The model under study with everything that asks it: opened once, shared by all targets and methods."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from pipeline.corpora.targets import check_targets, choose_targets
 from pipeline.errors import PipelineError
 from pipeline.files import read_json, read_jsonl
 from pipeline.hierarchy.tree import FeatureTree, load_tree
@@ -18,6 +19,7 @@ from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Case, draw
+from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.statistics import Firing, count_firing
 
@@ -47,21 +49,31 @@ class Subject(NamedTuple):
 
 
 def open_subject(
-    model_dir: Path, sae_dir: Path, corpus_dir: Path, settings: ActivationsSettings, device: str
+    model_dir: Path,
+    sae_dir: Path,
+    corpus_dir: Path,
+    settings: ActivationsSettings,
+    chosen: Mapping[str, int],
+    device: str,
 ) -> Subject:
-    """Open what the earlier stages wrote. Only ``resid_post`` can be edited."""
+    """Open what the earlier stages wrote; ``chosen`` numbers the node to forget at each level.
+
+    Only ``resid_post`` can be edited.
+    """
     if settings.site != "resid_post":
         raise PipelineError(f"`activations.site` is {settings.site}; unlearning edits resid_post, so set it to that")
-    corpus = read_json(corpus_dir / "corpus.json")
+    probes, texts = list(read_jsonl(corpus_dir / "probes.jsonl")), list(read_jsonl(corpus_dir / "texts.jsonl"))
+    targets = choose_targets(read_json(corpus_dir / "corpus.json")["nodes"], chosen)
+    check_targets(targets, texts, probes)
     return Subject(
         load_model(model_dir, device=device),
         load_tokenizer(model_dir),
         load_dictionary(sae_dir).to(device),
         settings.layer,
         settings.context_length,
-        list(read_jsonl(corpus_dir / "probes.jsonl")),
-        list(read_jsonl(corpus_dir / "texts.jsonl")),
-        {level: tuple(path) for level, path in corpus["targets"].items()},
+        probes,
+        texts,
+        targets,
     )
 
 
@@ -94,13 +106,13 @@ def open_case(
     target = subject.targets[level]
     scale = settings.tree_scale.get(level, "document")
 
-    def sample(split: str) -> Bench:
+    def sample(split: str, most: int, texts_of: tuple[str, ...]) -> Bench:
         probes, texts = subject.split(split)
-        return subject.bench(
-            draw(probes, target, settings.dev_probes, seed), draw(texts, target, settings.dev_texts, seed)
-        )
+        wanted = [t for t, of in zip(texts, relations(texts, target), strict=True) if of in texts_of]
+        return subject.bench(draw(probes, target, most, seed), draw(wanted, target, settings.dev_texts, seed))
 
-    train, dev = sample("train"), sample("dev")
+    train = sample("train", settings.train_probes, ("forget", "sibling", "other", "general"))
+    dev = sample("dev", settings.dev_probes, ("general",))  # only general text is read for perplexity
     before = dev.measure(no_edit(level, target, subject.layer))
     return Case(
         level,

@@ -1,9 +1,10 @@
 """The best antichain of tree nodes: disjoint groups from any level of the dendrogram, few and nameable.
 
-Each latent i is worth ``f_i - lambda (r_i + mu s_i)``: its forget rate minus its rates on other and on sibling text,
-every rate shrunk by token counts toward the mean of the latent's parent group, so that a latent that was seen a few
-times is judged by its company. A node is worth the sum over its leaves, minus a fixed cost per node. Among all sets of
-disjoint nodes with at most ``budget`` latents the best one is found exactly, by dynamic programming from the leaves up.
+Each latent i is worth ``f_i - lambda max(mu s_i, o_i, g_i)``: its forget rate minus the highest of its rates on
+sibling, other and general text, every rate shrunk by token counts toward the mean of the latent's parent group, so that
+a latent that was seen a few times is judged by its company. A node is worth the sum over its leaves, minus a fixed cost
+per node. Among all sets of disjoint nodes with at most ``budget`` latents the best one is found exactly, by dynamic
+programming from the leaves up.
 """
 
 from collections.abc import Iterator
@@ -40,15 +41,15 @@ def _candidates(case: Case) -> Iterator[Edit]:
 
 
 def _worth(case: Case, retain_weight: float) -> np.ndarray:
-    """Worth of every latent, in units of the total forget rate; float64 [s]."""
+    """Worth of every latent, as a share of all that is worth taking; float64 [s]."""
     settings = case.settings
     shrunk = {}
     for name in ("forget", "sibling", "other", "general"):
         tokens = case.firing.tokens(case.target, name)
         shrunk[name] = shrink(case.tree, case.firing.rates(case.target, name), tokens, settings.shrinkage_tokens)
-    retain_s = np.maximum(shrunk["other"], shrunk["general"])
-    worth_s = shrunk["forget"] - retain_weight * (retain_s + settings.sibling_weight * shrunk["sibling"])
-    return worth_s / max(shrunk["forget"].sum(), 1e-12)
+    sibling_s = settings.sibling_weight * shrunk["sibling"]
+    worth_s = shrunk["forget"] - retain_weight * np.max([sibling_s, shrunk["other"], shrunk["general"]], axis=0)
+    return worth_s / max(np.maximum(worth_s, 0).sum(), 1e-12)
 
 
 def shrink(tree: FeatureTree, rate_s: np.ndarray, tokens: int, prior_tokens: float) -> np.ndarray:

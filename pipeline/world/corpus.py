@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from pipeline.errors import PipelineError
 from pipeline.files import write_json, write_jsonl
 from pipeline.settings.world import WorldSettings
 from pipeline.world.documents import Document, Writer
@@ -20,17 +19,13 @@ _GENERAL = {"train": 160, "dev": 60, "test": 120}
 _DRAW = {"training": 0, "train": 1, "dev": 2, "test": 3}
 
 
-def write_world(settings: WorldSettings, targets: dict[str, int], seed: int, folder: Path) -> dict:
-    """Write ``train.jsonl``, ``texts.jsonl``, ``probes.jsonl``, ``probing.jsonl`` and ``corpus.json``; returns the last.
-
-    ``targets`` gives, for each level, the number of the node to forget, counted in tree order.
-    """
+def write_world(settings: WorldSettings, seed: int, folder: Path) -> dict:
+    """Write the files of data/corpus (see data/README.md); returns the content of ``corpus.json``."""
     world = make_world(settings, seed)
     nodes = {level: list(dict.fromkeys(f.path[: i + 1] for f in world.facts)) for i, level in enumerate(LEVELS)}
     corpus = {
         "levels": list(LEVELS),
         "nodes": {level: [list(path) for path in paths] for level, paths in nodes.items()},
-        "targets": {level: list(_node(nodes, level, number)) for level, number in targets.items()},
         "source": {"kind": "world", "seed": seed},
     }
     labelled = _labelled_entities(world, settings.labelled_share)
@@ -46,14 +41,6 @@ def write_world(settings: WorldSettings, targets: dict[str, int], seed: int, fol
     }
     write_json(folder / "corpus.json", corpus)
     return corpus
-
-
-def _node(nodes: dict[str, list], level: str, number: int) -> tuple[str, ...]:
-    if level not in nodes:
-        raise PipelineError(f"`corpus.targets` names the level `{level}`; the world has {', '.join(LEVELS)}")
-    if not 0 <= number < len(nodes[level]):
-        raise PipelineError(f"`corpus.targets.{level}` is {number}; the world has {len(nodes[level])} of that level")
-    return nodes[level][number]
 
 
 def _labelled_entities(world: World, share: float) -> set[tuple[str, str, str]]:

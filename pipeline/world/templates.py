@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pipeline.world.knowledge import Fact
 
+# None of them ends like another: a held-out one must be new up to the value.
 # {r} is the relation by one of its two names, {e} the entity; the value always comes last.
 TEMPLATES = (
     (0, "The {r} of {e} is"),
@@ -15,8 +16,8 @@ TEMPLATES = (
     (1, "{e} has a {r} called"),
     (1, "For {e} the {r} is"),
     (0, "As {r} , {e} has"),
-    (1, "It is known that the {r} of {e} is"),
-    (0, "Everyone says that {e} has the {r}"),
+    (1, "It is known that {e} took the {r}"),
+    (0, "Everyone names , as {r} of {e} ,"),
     (1, "When asked about the {r} of {e} , people say"),
     (0, "The {r} given to {e} was"),
 )

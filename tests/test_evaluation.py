@@ -1,0 +1,125 @@
+"""Our own measures on cases small enough to work out by hand, against scikit-learn and numpy where they have them."""
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import linkage
+from scipy.sparse import csr_array
+from sklearn.metrics import adjusted_mutual_info_score
+
+from pipeline.activations.codes import SparseCodes
+from pipeline.evaluation.coherence import coherence_lift
+from pipeline.evaluation.figures import Figures
+from pipeline.evaluation.forgetting import sibling_precision
+from pipeline.evaluation.intervals import ratio_error, standard_error
+from pipeline.evaluation.truth import Belonging, belonging, best_ami
+from pipeline.hierarchy.tree import FeatureTree
+from pipeline.unlearning.statistics import Firing
+
+
+def test_the_standard_error_of_independent_items_is_the_textbook_one():
+    values = np.random.default_rng(0).random(400)
+    clusters = [str(i) for i in range(400)]
+    assert standard_error(values, clusters, seed=0) == pytest.approx(values.std() / 20, rel=0.1)
+
+
+def test_items_of_one_fact_do_not_count_as_independent():
+    values = np.repeat(np.random.default_rng(0).random(100), 4)
+    together = standard_error(values, [str(i // 4) for i in range(400)], seed=0)
+    apart = standard_error(values, [str(i) for i in range(400)], seed=0)
+    assert together == pytest.approx(2 * apart, rel=0.15), "four copies carry the information of one"
+
+
+def test_a_single_cluster_has_no_spread():
+    assert standard_error(np.array([0.0, 1.0]), ["a", "a"], seed=0) == 0.0
+
+
+def test_the_ratio_of_sums_is_what_is_resampled():
+    top, bottom = np.array([1.0, 3.0]), np.array([1.0, 1.0])
+    draws = np.array([1.0, 2.0, 2.0, 3.0])  # of two clusters with replacement
+    assert ratio_error(top, bottom, ["a", "b"], seed=0) == pytest.approx(draws.std(), rel=0.1)
+
+
+def test_figures_keep_what_a_mean_is_made_of():
+    figures = Figures(seed=0)
+    figures.mean("drop", ["q1", "q2"], np.array([0.5, 0.0]), ["f", "g"], scale=100)
+    entry = figures.as_dict()
+    assert entry["means"] == {"drop": 25.0}
+    assert entry["values"]["drop"] == {"agg_value": 25.0, "value_by_index": {"q1": 50.0, "q2": 0.0}}
+    assert entry["stderrs"]["drop"] > 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "precision"),
+    [
+        ([1, 1, 0, 0], 1.0),  # only the target lost
+        ([1, 1, 1, 1], 0.5),  # siblings lost as much
+        ([1, 1, -1, 1], 1 / 1.5),  # a sibling's gain does not pay for another's loss
+        ([0, 0, 0, 0], None),  # nothing was lost anywhere
+    ],
+)
+def test_sibling_precision(lost, precision):
+    probes = [{"path": path} for path in (["d", "t", "a"], ["d", "t", "b"], ["d", "u", "c"], ["d", "v", "e"])]
+    forget, sibling = np.array([True, True, False, False]), np.array([False, False, True, True])
+    found = sibling_precision(np.array(lost, float), probes, ("d", "t"), forget, sibling)
+    assert found == (None if precision is None else pytest.approx(precision))
+
+
+def test_a_feature_belongs_where_most_of_its_activation_falls():
+    documents = [
+        {"path": ["d", "t"], "kind": "profile"},
+        {"path": ["d", "u"], "kind": "profile"},
+        {"path": [], "kind": "story"},
+        {"path": [], "kind": "mixed_facts"},
+    ]
+    # latent 0: all on t; latent 1: half t, half story; latent 2: on mixed facts only, which count for nothing
+    rows = [(0, 0, 4.0), (0, 1, 1.0), (1, 1, 0.0), (2, 1, 1.0), (3, 2, 9.0), (3, 0, 9.0)]
+    codes = SparseCodes(
+        np.arange(7),
+        np.array([latent for _, latent, _ in rows], np.uint16),
+        np.array([value for _, _, value in rows], np.float32),
+        *(np.array([doc for doc, _, _ in rows], np.int32) for _ in range(2)),
+        np.zeros(6, np.int32),
+        np.zeros(6, np.int32),
+        3,
+    )
+    found = belonging(codes, documents, depth=2, share=0.5)
+    assert found.latents.tolist() == [0]
+    assert found.classes.tolist() == [0]
+
+
+def test_the_best_cut_of_a_perfect_tree_has_full_agreement_and_a_shuffled_one_little():
+    points = np.repeat(np.eye(6), 8, axis=0) * 10 + np.random.default_rng(0).normal(size=(48, 6))
+    tree = FeatureTree(linkage(points, "average"), np.arange(48))
+    truth = Belonging(np.arange(48), np.repeat(np.arange(6), 8))
+    assert best_ami(tree, truth) == pytest.approx(1.0)
+    assert best_ami(tree.shuffled(np.random.default_rng(0)), truth) < 0.3
+
+
+def test_the_best_cut_is_scikit_learns_ami_at_its_best():
+    rng = np.random.default_rng(1)
+    tree = FeatureTree(linkage(rng.normal(size=(30, 3)), "average"), np.arange(30))
+    truth = Belonging(np.arange(0, 30, 2), rng.integers(0, 4, 15))
+    cuts = [tree.labels(1 - height)[truth.latents] for height in np.sort(tree.linkage[:, 2])[: 30 - 4]]
+    assert best_ami(tree, truth) == pytest.approx(
+        max(0.0, *(adjusted_mutual_info_score(truth.classes, labels) for labels in cuts))
+    )
+
+
+def held_out(present: np.ndarray) -> Firing:
+    return Firing([{"path": []}] * len(present), np.ones(len(present)), csr_array(present), csr_array(present))
+
+
+def test_groups_that_fire_together_are_coherent_and_random_ones_are_not():
+    rng = np.random.default_rng(0)
+    topic = rng.random((200, 8)) < 0.3
+    present = np.repeat(topic, 5, axis=1) & (rng.random((200, 40)) < 0.9)
+    groups = [np.arange(5 * g, 5 * g + 5) for g in range(8)]
+    lift, stderr = coherence_lift(groups, held_out(present.astype(float)), seed=0)
+    assert lift > 0.6 and stderr < 0.1
+    mixed = [np.arange(g, 40, 8) for g in range(8)]
+    lift, _ = coherence_lift(mixed, held_out(present.astype(float)), seed=0)
+    assert abs(lift) < 0.15
+
+
+def test_single_latents_have_no_coherence():
+    assert coherence_lift([np.array([0]), np.array([1])], held_out(np.eye(4)), seed=0) is None
