@@ -178,7 +178,7 @@ def test_similarities_by_hand():
 def test_the_floor_drops_weak_pairs_and_nothing_else(opened):
     opened(codes_of(random_codes()))
     everything, above = run(), run(floor=0.05)
-    kept = everything.pairs.r > 0.05
+    kept = (everything.pairs.r > 0.05) & (everything.pairs.n_ij >= 2)
     assert 0 < kept.sum() < len(kept)
     np.testing.assert_array_equal(above.pairs.s_ij, everything.pairs.s_ij[kept])
 

@@ -14,7 +14,7 @@ def count_significant(units) -> int:
     z = standardisation(PEARSON, units.n_units, n, s, q)
     where = columns(units.indptr, units.index, 0, units.n_latents)
     i, j, n_ij, _, _ = pairs_of_rows(
-        0, units.n_latents, *where, units.index, units.value, PEARSON, units.n_units, n, z, -2.0
+        0, units.n_latents, *where, units.index, units.value, PEARSON, units.n_units, n, z, -2.0, 1
     )
     return int(significant_pairs(units.n_units, n, i, j, n_ij, 0.05).sum())
 

@@ -26,6 +26,7 @@ from pipeline.hierarchy.significance import significant_pairs
 from pipeline.hierarchy.source import Source, Sums, sums_of
 
 KEEP_ALL = -2.0  # below every similarity
+FEWEST = 2  # units in common, where a floor holds: two latents that fire ten times and meet once correlate by .1
 # A similarity that is never called significant: tokens are not independent, and shifting every latent around the store
 # (see ``null``) left a few pairs in half a million whose counts pass the exact tail, all with r below 0.02.
 WEAK = 0.02
@@ -42,8 +43,12 @@ class Pairs(NamedTuple):
 
 
 class Correlation(NamedTuple):
-    """One scale's result. Every co-firing pair with ``r > floor`` is listed (all of them when floor is None);
-    a pair that never co-fires has similarity ``-a_i a_j`` (``rank_one``), so nothing is lost."""
+    """One scale's result.
+
+    Listed are all pairs that ever fire together (floor None), or those with ``r > floor`` that do so in at least
+    ``FEWEST`` units. A pair that never does has similarity ``-a_i a_j`` (``rank_one``): with all pairs listed nothing
+    is lost.
+    """
 
     scale: str
     window: int | None
@@ -119,8 +124,8 @@ def correlate(source: Source, similarity: str, floor: float | None, alpha: float
         codes = dask.delayed((source, plan.slab_entries), traverse=False)
         task = dask.delayed(_pairs_by_slabs, pure=False)
     kind = SIMILARITIES[similarity]
-    least = KEEP_ALL if floor is None else floor
-    measure = dask.delayed((kind, sums.n_units, sums.n, standardisation(kind, *sums), least), traverse=False)
+    least = (KEEP_ALL, 1) if floor is None else (floor, FEWEST)
+    measure = dask.delayed((kind, sums.n_units, sums.n, standardisation(kind, *sums), *least), traverse=False)
     tasks = [task(codes, measure, block) for block in plan.blocks(n_latents)]
     pairs = Pairs(*map(np.concatenate, zip(*dask.compute(*tasks), strict=True)))
     significant = significant_pairs(sums.n_units, sums.n, pairs.i, pairs.j, pairs.n_ij, alpha) & (pairs.r > WEAK)

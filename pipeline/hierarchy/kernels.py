@@ -134,8 +134,9 @@ def _room(i, j, count, total, r, needed):
 
 
 @numba.njit(cache=True, nogil=True)
-def pairs_of_rows(low, high, offset, position, remaining, index, value, kind, n_units, n, z, floor):
-    """Pairs (i, j > i) with low <= i < high that co-fire and whose similarity exceeds ``floor``.
+def pairs_of_rows(low, high, offset, position, remaining, index, value, kind, n_units, n, z, floor, fewest):
+    """Pairs (i, j > i) with low <= i < high that co-fire in at least ``fewest`` >= 1 units, of similarity above
+    ``floor``.
 
     The accumulator is one row of (sum, count), which stays in the cache; only touched entries are tested and reset.
     ``offset`` is indexed by latent.
@@ -162,7 +163,7 @@ def pairs_of_rows(low, high, offset, position, remaining, index, value, kind, n_
         for t in range(n_touched):
             j = touched[t]
             r = similarity(kind, n_units, n[i], z[i], n[j], z[j], row[j, 1], row[j, 0])
-            if r > floor:
+            if r > floor and row[j, 1] >= fewest:
                 i_out[size], j_out[size], n_out[size], s_out[size], r_out[size] = i, j, row[j, 1], row[j, 0], r
                 size += 1
             row[j] = 0
@@ -187,7 +188,7 @@ def add_slab(offset, position, remaining, index, value, rows):
 
 
 @numba.njit(cache=True, nogil=True)
-def pairs_of_block(low, rows, kind, n_units, n, z, floor):
+def pairs_of_block(low, rows, kind, n_units, n, z, floor, fewest):
     """``pairs_of_rows`` from the finished accumulators of a block of latents."""
     i_out, j_out, n_out = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32)
     s_out, r_out = np.empty(1024), np.empty(1024, np.float32)
@@ -196,7 +197,7 @@ def pairs_of_block(low, rows, kind, n_units, n, z, floor):
         row = rows[i - low]
         i_out, j_out, n_out, s_out, r_out = _room(i_out, j_out, n_out, s_out, r_out, size + len(n))
         for j in range(i + 1, len(n)):
-            if row[j, 1] == 0:
+            if row[j, 1] < fewest:
                 continue
             r = similarity(kind, n_units, n[i], z[i], n[j], z[j], row[j, 1], row[j, 0])
             if r > floor:
