@@ -13,7 +13,8 @@ class Reconstruction(NamedTuple):
 
     loss: torch.Tensor  # scalar: mean over rows and prefixes of ||x^ - x||^2
     error_bd: torch.Tensor  # x^ - x of the whole dictionary
-    gradient: torch.Tensor  # [bags, d], dL/d(what a bag adds to its row)
+    later_errors: torch.Tensor  # [bags, d], the errors of all prefixes that a bag takes part in, summed
+    slope: float  # dL/d(what a bag adds to its row) = slope * later_errors; never multiplied out, for speed
 
 
 def reconstruct(
@@ -24,15 +25,18 @@ def reconstruct(
     sums = row_sums(pattern, value, weights.W_dec).view(n_rows, n_prefixes, d_model)
     error = (sums.cumsum(1) if n_prefixes > 1 else sums).sub_(centred_bd[:, None])  # [b, prefixes, d]
     share = 1 / (n_rows * n_prefixes)
-    loss = error.square().sum() * share
     later = error.flip(1).cumsum(1).flip(1) if n_prefixes > 1 else error
-    gradient = (2 * share * later).view(-1, d_model)
-    return Reconstruction(loss, error[:, -1], gradient)
+    return Reconstruction(sum_of_squares(error) * share, error[:, -1], later.view(-1, d_model), 2 * share)
+
+
+def sum_of_squares(tensor: torch.Tensor) -> torch.Tensor:
+    """In one pass, without a temporary of the tensor's size."""
+    return torch.linalg.vector_norm(tensor).square()
 
 
 def code_gradient(pattern: Pattern, weights: Weights, reconstruction: Reconstruction) -> torch.Tensor:
     """dL/dz of each active latent, [nnz]."""
-    return inner(pattern, reconstruction.gradient, weights.W_dec)
+    return inner(pattern, reconstruction.later_errors, weights.W_dec).mul_(reconstruction.slope)
 
 
 def weight_gradients(
@@ -44,7 +48,7 @@ def weight_gradients(
     weights: Weights,
 ) -> None:
     """Write the gradients of W_dec, W_enc and b_enc; ``close_b_dec`` must follow."""
-    weights.W_dec.grad = latent_sums(pattern, value, reconstruction.gradient, pattern.bag)
+    weights.W_dec.grad = latent_sums(pattern, value * reconstruction.slope, reconstruction.later_errors, pattern.bag)
     weights.W_enc.grad = latent_sums(pattern, pre_gradient, centred_bd, pattern.row)
     weights.b_enc.grad = torch.zeros_like(weights.b_enc).index_add_(0, pattern.latent, pre_gradient)
 
@@ -56,8 +60,8 @@ def close_b_dec(reconstruction: Reconstruction, weights: Weights) -> None:
     (Gao et al. 2024); so it comes last, when b_enc's gradient is complete.
     """
     n_rows, d_model = reconstruction.error_bd.shape
-    first_bag = reconstruction.gradient.view(n_rows, -1, d_model)[:, 0]  # the sum over all prefixes
-    weights.b_dec.grad = first_bag.sum(0) - weights.b_enc.grad @ weights.W_enc
+    first_bag = reconstruction.later_errors.view(n_rows, -1, d_model)[:, 0]  # the sum over all prefixes
+    weights.b_dec.grad = first_bag.sum(0).mul_(reconstruction.slope) - weights.b_enc.grad @ weights.W_enc
 
 
 def revive(
@@ -88,4 +92,4 @@ def revive(
     weights.W_dec.grad.index_add_(0, dead, codes.T @ gradient)
     weights.W_enc.grad.index_add_(0, dead, pre_gradient.T @ centred_bd)
     weights.b_enc.grad.index_add_(0, dead, pre_gradient.sum(0))
-    return share * missed.square().sum()
+    return share * sum_of_squares(missed)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from pipeline.sae.select import largest, positions
+from pipeline.sae.select import largest, nth_largest, positions
 
 
 def join(device: str) -> str:
@@ -80,7 +80,7 @@ def largest_of_all(pre_bs: torch.Tensor, count: int, likely_cut: float) -> tuple
         candidates, values = _above(flat, 0.0)
     cut = float(values.min()) if len(values) else 0.0
     if len(values) > count:
-        cut = float(values.kthvalue(len(values) - count + 1).values)
+        cut = nth_largest(values, count)
     return candidates[positions(flat[candidates] >= cut)], cut
 
 

@@ -6,10 +6,12 @@ With codes z (values on a ``Pattern``), weights W [s, d] and rows X [b, d] a tra
     inner          out[j] = <X[row_j], W[latent_j]>                           gradient of a code
     latent_sums    out[f] = sum over j with latent f  value_j X[row_j]        gradient of a weight row
 
-Each is an embedding bag (about 1.5 us per active latent at d = 2304, one thread) or, where a pattern is dense, a plain
-matrix product. Both give the same numbers up to the order of summation.
+The sums are embedding bags, the inner products a sampled matrix product (each about 0.6 us per active latent at
+d = 2304, one thread); where a pattern is dense all are plain matrix products. Both ways give the same numbers up to the
+order of summation.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -86,9 +88,17 @@ def inner(pattern: Pattern, rows_bd: torch.Tensor, weight_sd: torch.Tensor) -> t
     """[nnz]: the inner product of each active latent's weight row with its bag's row of ``rows_bd``."""
     if pattern.is_dense:
         return (rows_bd @ weight_sd.T)[pattern.bag, pattern.latent]
-    return torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        rows_bd, weight_sd, pattern.latent, pattern.offsets[:-1], pattern.bag, 0
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support")
+        places = torch.sparse_csr_tensor(
+            pattern.offsets,
+            pattern.latent,
+            torch.zeros_like(pattern.latent, dtype=rows_bd.dtype),
+            (pattern.n_bags, pattern.n_latents),
+            check_invariants=False,
+        )
+        # A third faster than the backward of an embedding bag, which calls BLAS once per active latent.
+        return torch.sparse.sampled_addmm(places, rows_bd, weight_sd.T, beta=0.0).values()
 
 
 def latent_sums(pattern: Pattern, value: torch.Tensor, rows_bd: torch.Tensor, row: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,14 @@ def positions(mask: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.flatnonzero(mask.numpy()))
 
 
+def nth_largest(value: torch.Tensor, n: int) -> float:
+    """The n-th largest of some values; numpy's partition takes half the time of torch's kthvalue."""
+    place = len(value) - n
+    if value.is_cuda:
+        return float(value.kthvalue(place + 1).values)
+    return float(np.partition(value.numpy(), place)[place])
+
+
 def largest(pre_bs: torch.Tensor, count: int, likely_cut: float) -> tuple[torch.Tensor, float]:
     """Flat positions of the ``count`` largest positive entries (all of them if fewer), and the smallest one taken.
 
@@ -23,7 +31,7 @@ def largest(pre_bs: torch.Tensor, count: int, likely_cut: float) -> tuple[torch.
         candidates = positions(flat > 0)
     value = flat[candidates]
     if len(value) > count:
-        cut = value.kthvalue(len(value) - count + 1).values
+        cut = nth_largest(value, count)
         keep = positions(value >= cut)
         candidates, value = candidates[keep], value[keep]
     return candidates, float(value.min()) if len(value) else 0.0

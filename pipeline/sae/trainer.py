@@ -6,7 +6,7 @@ import torch
 
 from pipeline.sae.adam import Adam
 from pipeline.sae.architectures import architecture_of
-from pipeline.sae.backward import close_b_dec, code_gradient, reconstruct, revive, weight_gradients
+from pipeline.sae.backward import close_b_dec, code_gradient, reconstruct, revive, sum_of_squares, weight_gradients
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.distributed import mean_, n_processes, sum_
 from pipeline.sae.kernels import find_pattern
@@ -82,8 +82,8 @@ class Trainer:
         self._count(pattern.latent[firing], len(acts_bd))
         return Measures(
             found.loss + sparsity + tree + auxiliary,
-            found.error_bd.square().sum(),
-            (centred_bd - centred_bd.mean(0)).square().sum(),
+            sum_of_squares(found.error_bd),
+            sum_of_squares(centred_bd) - len(acts_bd) * sum_of_squares(centred_bd.mean(0)),
             sparsity,
             tree,
             auxiliary,
