@@ -131,7 +131,7 @@ def test_tables_show_text_as_it_is(codes: CodesStore, tokens: TokenText, grove: 
     out = io.StringIO()
     content = latents.group(8, codes, tokens, grove) | {"note": "[bold red]x[/bold red]"}
     show(content, Console(file=out, width=300))
-    for said in (PLANTED, "[bold red]x[/bold red]", "path to the root", "0.7273"):
+    for said in (PLANTED, "[bold red]x[/bold red]", "path to the root", "0.727"):
         assert said in out.getvalue()
 
 

@@ -101,7 +101,7 @@ def test_the_page_says_what_matters(made: Written) -> None:
     words = re.sub(r"\s+", " ", parsed(made.html).words)
     for said in (
         "the target is forgotten",
-        "heavy damage to its siblings",
+        "heavy damage to its siblings (12.5 points)",
         "Guards block, they do not erase",
         "An untrained SAE",
         "world_domain top_1_test_accuracy 0.900 0.710",
@@ -115,7 +115,7 @@ def test_the_page_says_what_matters(made: Written) -> None:
 
 def test_figures_are_written_as_png_and_svg(made: Written) -> None:
     names = ["dendrogram", "training", "tree_in_training"]
-    names += [f"tradeoff_{level}_{asked}" for level in ("topic", "entity") for asked in ("cloze", "mcq")]
+    names += [f"tradeoff_{level}_{asked}" for level in ("topic", "entity") for asked in ("cloze", "mcq", "other")]
     assert {path.name for path in made.figures.iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("png", "svg")
     }
@@ -146,26 +146,34 @@ BEFORE = {"forget_cloze": 1.0}
 
 
 @pytest.mark.parametrize(
-    ("cloze", "choice", "forgot"),
+    ("cloze", "choice", "stderr", "forgot"),
     [
-        (0.05, 0.25, "forgotten"),
-        (0.05, 0.02, "below chance"),  # a leak too: the right answer is known well enough to be avoided
-        (0.05, 0.80, "still recognised"),
-        (0.40, 0.80, "partly forgotten"),
-        (0.90, 0.95, "still known"),
+        (0.05, 0.25, 0.01, "forgotten"),
+        (0.05, 0.02, 0.05, "pushed below chance"),  # a leak too: the answer is known well enough to be avoided
+        (0.05, 0.10, 0.09, "forgotten (but the probes are few)"),  # ten probes: 25 % lies within the interval
+        (0.05, 0.80, 0.01, "still recognised"),
+        (0.40, 0.80, 0.01, "partly forgotten"),
+        (0.90, 0.95, 0.01, "still known"),
     ],
 )
-def test_verdict_on_forgetting(cloze: float, choice: float, forgot: str) -> None:
-    assert forgot in verdict({"forget_cloze": cloze, "forget_mcq": choice}, BEFORE).forgot
+def test_verdict_on_forgetting(cloze: float, choice: float, stderr: float, forgot: str) -> None:
+    means = {"forget_cloze": cloze, "forget_mcq": choice}
+    assert forgot in verdict(means, {"forget_mcq": stderr}, BEFORE).forgot
 
 
 def test_verdict_on_damage() -> None:
-    means = {"forget_cloze": 0.0, "forget_mcq": 0.25}
-    assert verdict(means | DROPS, BEFORE).broke == "heavy damage to its siblings"
-    assert verdict(means | {"sibling_drop": 3.0, "other_drop": 4.0}, BEFORE).broke == (
-        "some damage to its siblings and other knowledge"
+    def broke(**drops: float) -> str:
+        return verdict({"forget_cloze": 0.0, "forget_mcq": 0.25, **drops}, {}, BEFORE).broke
+
+    assert broke(**DROPS) == "heavy damage to its siblings (12.5 points)"
+    assert broke(sibling_drop=3, other_drop=4) == (
+        "some damage to its siblings (3.0 points) and other knowledge (4.0 points)"
     )
-    assert verdict(means | {"sibling_drop": -1.0}, BEFORE).broke == "hardly any damage"
+    assert broke(other_drop=26.8, general_drop=9.4) == (
+        "heavy damage to other knowledge (26.8 points), some to general knowledge (9.4 points)"
+    )
+    assert broke(sibling_drop=-1.0) == "hardly any damage"
+    assert broke() == "damage was not measured"
 
 
 def test_the_headline_picks_by_dev_objective_and_never_a_control(made: Written) -> None:

@@ -8,6 +8,7 @@ from pipeline.files import read_json
 from pipeline.inspection.trees import Grove
 
 _SHOWN = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio")
+_LEFT_OUT = ("general_drop", "perplexity_ratio")  # of a candidate; sweep.json has them
 
 
 def edit(name: str, unlearning: Path, evaluation: Path, grove: Grove) -> dict[str, Any]:
@@ -31,7 +32,10 @@ def edit(name: str, unlearning: Path, evaluation: Path, grove: Grove) -> dict[st
             for group in about["groups"]
         ],
         "on the test split": _figures(entry) if entry else "not evaluated yet; run `dvc repro evaluate`",
-        "best candidates on dev": sorted(sweep["candidates"], key=lambda row: row["objective"])[:8],
+        "best candidates on dev": [
+            {name: value for name, value in row.items() if name not in _LEFT_OUT}
+            for row in sorted(sweep["candidates"], key=lambda row: row["objective"])[:8]
+        ],
     }
 
 

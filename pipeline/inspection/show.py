@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+SHORT = 28  # characters that are not worth a break
+
 
 def show(content: Mapping[str, Any], console: Console) -> None:
     """Print it; text from corpora is shown as it is (rich's ``[...]`` markup in it means nothing)."""
@@ -34,15 +36,18 @@ def _print_pairs(title: str, pairs: Mapping[str, Any], console: Console) -> None
 def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     if not rows:
         return
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     names = list(dict.fromkeys(name for row in rows for name in row))
     for name in names:
-        number = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(escape(name), justify="right" if number else "left", overflow="fold")
+        values = [row.get(name) for row in rows]
+        number = all(isinstance(value, int | float | None) for value in values)
+        short = number or max(len(_text(value)) for value in values) <= SHORT
+        head = escape(name.replace("_", "\n"))
+        table.add_column(head, justify="right" if number else "left", overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*("" if row.get(name) is None else escape(_text(row[name])) for name in names))
     console.print(table)
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from pipeline.report.evidence import Evidence
 from pipeline.report.methods import in_order, kind_of
 from pipeline.report.style import Look, literal, look, new_figure
+from pipeline.report.verdict import INTERVAL
 
-INTERVAL = 1.96  # standard errors: 95 %
 CHANCE = 25.0  # % of four options
 _CURVES = {
     "explained_variance": "explained variance",
@@ -68,28 +68,31 @@ def tree_in_training(training: dict[str, Any]) -> dict[str, Figure]:
 
 
 def tradeoffs(evidence: Evidence) -> dict[str, Figure]:
-    """Per level and way of asking: ``tradeoff_<level>_cloze`` and ``_mcq``."""
+    """Per level: cloze and choice against the siblings' loss, and cloze against that of other knowledge.
+
+    Named ``tradeoff_<level>_cloze``, ``_mcq`` and ``_other``; what was not measured has none.
+    """
     found = {}
     for level in evidence.levels():
-        for asked in ASKED:
-            figure = tradeoff(evidence, level, asked)
-            if figure is not None:
-                found[f"tradeoff_{level}_{asked}"] = figure
+        measured = [harm for harm in DAMAGE if harm in evidence.means(f"unlearning/none/{level}")]
+        for name, asked, harm in (
+            ("cloze", "cloze", measured[:1]),
+            ("mcq", "mcq", measured[:1]),
+            ("other", "cloze", [name for name in measured[1:] if name == "other_drop"]),
+        ):
+            if harm:
+                found[f"tradeoff_{level}_{name}"] = tradeoff(evidence, level, asked, harm[0])
     return found
 
 
-def tradeoff(evidence: Evidence, level: str, asked: str) -> Figure | None:
+def tradeoff(evidence: Evidence, level: str, asked: str, harm: str) -> Figure:
     """Forgetting against damage: every method's dev sweep, its best front as a line, its test figure with intervals.
 
-    Lower left is better. None where there is nothing to measure damage on.
+    Lower left is better.
     """
     after, candidate, words = ASKED[asked]
-    harm = next((name for name in DAMAGE if name in evidence.means(f"unlearning/none/{level}")), None)
-    methods = [name for name in in_order(evidence.methods(level))]
-    if harm is None or not methods:
-        return None
     figure, (ax,) = new_figure(5.6, 4.6)
-    for number, method in enumerate(methods):
+    for number, method in enumerate(in_order(evidence.methods(level))):
         style = look(number)
         cell = evidence.cells.get((method, level))
         if cell:
@@ -99,6 +102,9 @@ def tradeoff(evidence: Evidence, level: str, asked: str) -> Figure | None:
     if asked == "mcq":
         ax.axvline(CHANCE, color="0.6", linewidth=0.8, linestyle=":")
         ax.annotate("chance", (CHANCE, 1), xycoords=("data", "axes fraction"), color="0.4", fontsize=8, ha="center")
+    ax.set_yscale("symlog", linthresh=5)  # a sweep's worst points would flatten all others
+    ax.set_yticks([0, 2, 5, 10, 20, 50, 100], labels=["0", "2", "5", "10", "20", "50", "100"])
+    ax.set_yticks([], minor=True)
     ax.set_xlim(-3, 103)
     ax.set_xlabel(words)
     ax.set_ylabel(DAMAGE[harm])

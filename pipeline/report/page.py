@@ -95,7 +95,10 @@ def _level(evidence: Evidence, level: str, pictures: Pictures) -> Markup:
         "Small: candidates on the dev split, a line joins the best. Large: the kept edit on the test split with "
         "95 % intervals. Lower left is better."
     )
-    drawn = [pictures.get(f"tradeoff_{level}_{asked}", caption) for asked in ("cloze", "mcq")]
+    drawn = [
+        pictures.get(f"tradeoff_{level}_{asked}", caption if asked == "cloze" else "")
+        for asked in ("cloze", "mcq", "other")
+    ]
     note = (
         "± is half a 95 % interval (1.96 bootstrap standard errors over facts); losses in points. "
         "Italics: references and controls."

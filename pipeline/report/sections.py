@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.evidence import Evidence
-from pipeline.report.figures import INTERVAL
 from pipeline.report.markup import Markup, joined, table, tag
 from pipeline.report.methods import METHODS, THREAT, in_order, kind_of
-from pipeline.report.verdict import GONE, HARMED, NEAR_CHANCE, UNHARMED, chosen_methods, verdict
+from pipeline.report.verdict import GONE, HEAVY, INTERVAL, NEAR_CHANCE, UNHARMED, chosen_methods, verdict
 
 # Column of the trade-off table: final_info's name, its head, scale, digits.
 _COLUMNS = (
     ("forget_mcq", "target, choice %", 100, 1),
     ("forget_cloze", "target, cloze %", 100, 1),
-    ("novel_cloze", "target, new templates %", 100, 1),
+    ("novel_cloze", "new templates, cloze %", 100, 1),
     ("sibling_drop", "siblings, loss", 1, 1),
     ("other_drop", "other, loss", 1, 1),
     ("general_drop", "general, loss", 1, 1),
@@ -44,13 +43,12 @@ def _headline(evidence: Evidence, level: str) -> Markup:
     lines = []
     for method in chosen_methods(evidence, level):
         means = evidence.means(f"unlearning/{method}/{level}")
-        said = verdict(means, before)
-        remains = f"cloze {100 * means['forget_cloze']:.0f} %, choice {100 * means['forget_mcq']:.0f} %"
+        said = verdict(means, evidence.stderrs(f"unlearning/{method}/{level}"), before)
+        remains = f" (cloze {100 * means['forget_cloze']:.0f} %, choice {100 * means['forget_mcq']:.0f} %); "
         guard = " (a guard: it blocks, it does not erase)" if kind_of(method) == "guard" else ""
         lines.append(
-            tag("li", tag("b", method), guard, ": the target is ", tag("b", said.forgot), f" ({remains}); {said.broke}",
-                f" (siblings lost {means['sibling_drop']:.1f} points)" if "sibling_drop" in means else "", ".")
-        )  # fmt: skip
+            tag("li", tag("b", method), guard, ": the target is ", tag("b", said.forgot), remains, said.broke, ".")
+        )
     known = f"Before: cloze {100 * before['forget_cloze']:.0f} %, choice {100 * before['forget_mcq']:.0f} %."
     return tag("div", tag("h3", f"{level}: ", target), tag("p", known), tag("ul", lines), class_="verdict")
 
@@ -87,8 +85,9 @@ def methods_and_threats(evidence: Evidence) -> Markup:
     used = in_order(sorted({method for level in evidence.levels() for method in evidence.methods(level)}))
     rows = [[name, METHODS[name].what, f"{kind_of(name)}. {THREAT[kind_of(name)]}"] for name in used if name in METHODS]
     rules = (
-        f"Forgotten: cloze at most {GONE:.0%} and choice within {100 * NEAR_CHANCE:.0f} points of chance (25 %). "
-        f"Hardly any damage: below {UNHARMED:.0f} points everywhere; heavy: {HARMED:.0f} points or more. "
+        f"Forgotten: cloze at most {GONE:.0%} and choice at most {100 * NEAR_CHANCE:.0f} points above chance (25 %), "
+        "and not below it by more than its interval. "
+        f"Hardly any damage: below {UNHARMED:.0f} points everywhere; heavy: {HEAVY:.0f} points or more. "
         "Every edit was chosen on the dev split; all figures here are of the test split, in wordings that no edit saw."
     )
     return joined([tag("p", rules), table(["method", "what it does", "kind, and what it is worth"], rows)])

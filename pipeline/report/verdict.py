@@ -9,7 +9,14 @@ from pipeline.report.methods import kind_of
 CHANCE = 0.25  # four options
 NEAR_CHANCE = 0.10  # of multiple choice, either side
 GONE = 0.10  # cloze
-UNHARMED, HARMED = 2.0, 10.0  # points lost
+FEW = 0.15  # half an interval of multiple choice that says little
+UNHARMED, HEAVY = 2.0, 10.0  # points lost
+INTERVAL = 1.96  # standard errors: 95 %
+_HARMED = {
+    "sibling_drop": "its siblings",
+    "other_drop": "other knowledge",
+    "general_drop": "general knowledge",
+}
 
 
 class Verdict(NamedTuple):
@@ -19,17 +26,18 @@ class Verdict(NamedTuple):
     broke: str
 
 
-def verdict(means: Mapping[str, float], before: Mapping[str, float]) -> Verdict:
+def verdict(means: Mapping[str, float], stderrs: Mapping[str, float], before: Mapping[str, float]) -> Verdict:
     """Judge one method on one target by its test figures; the thresholds are the constants above."""
-    return Verdict(_forgot(means, before), _broke(means))
+    return Verdict(_forgot(means, stderrs, before), _broke(means))
 
 
-def _forgot(means: Mapping[str, float], before: Mapping[str, float]) -> str:
+def _forgot(means: Mapping[str, float], stderrs: Mapping[str, float], before: Mapping[str, float]) -> str:
     cloze, choice = means["forget_cloze"], means["forget_mcq"]
-    if cloze <= GONE and abs(choice - CHANCE) <= NEAR_CHANCE:
-        return "forgotten"
-    if cloze <= GONE and choice < CHANCE - NEAR_CHANCE:
+    interval = INTERVAL * stderrs.get("forget_mcq", 0.0)
+    if cloze <= GONE and choice + interval < CHANCE:  # few probes fall below chance by accident
         return "pushed below chance (right answers are avoided, which gives them away)"
+    if cloze <= GONE and choice <= CHANCE + NEAR_CHANCE:
+        return "forgotten" + (" (but the probes are few)" if interval > FEW else "")
     if cloze <= GONE:
         return "no longer completed, but still recognised among options"
     if cloze <= before["forget_cloze"] / 2:
@@ -38,19 +46,11 @@ def _forgot(means: Mapping[str, float], before: Mapping[str, float]) -> str:
 
 
 def _broke(means: Mapping[str, float]) -> str:
-    harmed = {
-        words: means[name]
-        for name, words in (
-            ("sibling_drop", "its siblings"),
-            ("other_drop", "other knowledge"),
-            ("general_drop", "general knowledge"),
-        )
-        if name in means
-    }
-    heavy = [words for words, drop in harmed.items() if drop >= HARMED]
-    some = [words for words, drop in harmed.items() if UNHARMED <= drop < HARMED]
+    harmed = {words: means[name] for name, words in _HARMED.items() if name in means}
     if not harmed:
         return "damage was not measured"
+    heavy = [f"{words} ({drop:.1f} points)" for words, drop in harmed.items() if drop >= HEAVY]
+    some = [f"{words} ({drop:.1f} points)" for words, drop in harmed.items() if UNHARMED <= drop < HEAVY]
     if heavy:
         return f"heavy damage to {_and(heavy)}" + (f", some to {_and(some)}" if some else "")
     return f"some damage to {_and(some)}" if some else "hardly any damage"
