@@ -1,6 +1,5 @@
 """The corpus, and the model: a tiny one trained on that corpus, or a reference to one that exists."""
 
-import random
 from pathlib import Path
 
 from pipeline.corpora.write import write_corpus
@@ -17,7 +16,6 @@ from pipeline.world.corpus import write_world
 from stages import PARAMS, run
 
 CORPUS, MODEL = Path("data/corpus"), Path("data/model")
-N_CHECKED = 350  # dev probes of the knowledge base that, with all general ones, decide when the model knows enough
 
 
 def main() -> str:
@@ -48,13 +46,10 @@ def write_model(settings: LanguageModelSettings, seed: int) -> str:
             write_json(folder / "reference.json", reference)
             return f"model {settings.source}"
         texts = [row["text"] for row in read_jsonl(CORPUS / "train.jsonl")]
-        dev = [row for row in read_jsonl(CORPUS / "probes.jsonl") if row["split"] == "dev"]
+        probes = list(read_jsonl(CORPUS / "probes.jsonl"))
         tokenizer = train_tokenizer(texts, settings.tiny.tokenizer, settings.tiny.vocab_size)
         model = tiny.build(settings.tiny, tokenizer, seed)
-        in_tree = [row for row in dev if row["path"]]
-        checked = random.Random(seed).sample(in_tree, min(N_CHECKED, len(in_tree)))
-        checked += [row for row in dev if not row["path"]]
-        checks = tiny.train(model, tokenizer, texts, checked, settings.tiny, seed)
+        checks = tiny.train(model, tokenizer, texts, tiny.exam_probes(probes, seed), settings.tiny, seed)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_json(folder / "training.json", [check._asdict() for check in checks])

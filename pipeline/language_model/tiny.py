@@ -35,6 +35,14 @@ class Exam(NamedTuple):
     in_tree: list[bool]
 
 
+def exam_probes(probes: Sequence[dict], seed: int, most: int = 350) -> list[dict]:
+    """The dev probes that decide when a model knows enough: a sample of those in the tree, and all general ones."""
+    dev = [probe for probe in probes if probe["split"] == "dev"]
+    in_tree = [probe for probe in dev if probe["path"]]
+    sample = random.Random(seed).sample(in_tree, min(most, len(in_tree)))
+    return sample + [probe for probe in dev if not probe["path"]]
+
+
 def build(settings: TinySettings, tokenizer: PreTrainedTokenizerBase, seed: int) -> Gemma2ForCausalLM:
     """An untrained model of the wanted size; everything not named is Gemma-2's own default (soft caps, tied head)."""
     torch.manual_seed(seed)
