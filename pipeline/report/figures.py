@@ -101,10 +101,11 @@ def tradeoff(evidence: Evidence, level: str, asked: str, harm: str) -> Figure:
         _point(ax, evidence.means(key), evidence.stderrs(key), after, harm, method, style)
     if asked == "mcq":
         ax.axvline(CHANCE, color="0.6", linewidth=0.8, linestyle=":")
-        ax.annotate("chance", (CHANCE, 1), xycoords=("data", "axes fraction"), color="0.4", fontsize=8, ha="center")
+        ax.annotate("chance", (CHANCE, 0.93), xycoords=("data", "axes fraction"), color="0.3", fontsize=8)
     ax.set_yscale("symlog", linthresh=5)  # a sweep's worst points would flatten all others
     ax.set_yticks([0, 2, 5, 10, 20, 50, 100], labels=["0", "2", "5", "10", "20", "50", "100"])
     ax.set_yticks([], minor=True)
+    ax.set_ylim(bottom=max(-5, ax.get_ylim()[0]))
     ax.set_xlim(-3, 103)
     ax.set_xlabel(words)
     ax.set_ylabel(DAMAGE[harm])
