@@ -1,6 +1,7 @@
 """SAELens' activation cache, driven without a model: what the store's speed is compared with."""
 
 import contextlib
+import functools
 import io
 import warnings
 from pathlib import Path
@@ -28,9 +29,14 @@ class ReadyModel:
         return None, {HOOK: self._acts_btd[: len(tokens)]}
 
 
-def write(folder: Path, acts_btd: torch.Tensor, n_tokens: int, dtype: str) -> None:
-    """``CacheActivationsRunner`` from ready activations to ``folder``."""
-    batch, context, d_model = acts_btd.shape
+@functools.cache
+def ready(shape: tuple[int, int, int]) -> torch.Tensor:
+    return torch.randn(shape).bfloat16()
+
+
+def write(folder: Path, shape: tuple[int, int, int], n_tokens: int, dtype: str) -> None:
+    """``CacheActivationsRunner`` from ready bfloat16 activations [b, t, d] to ``folder``."""
+    batch, context, d_model = shape
     tokens = Dataset.from_dict({"tokens": np.ones((n_tokens // context, context), np.int64)}).with_format("torch")
     config = CacheActivationsRunnerConfig(
         dataset_path="",
@@ -49,7 +55,7 @@ def write(folder: Path, acts_btd: torch.Tensor, n_tokens: int, dtype: str) -> No
         buffer_size_gb=min(n_tokens, 8 * batch * context) * d_model * getattr(torch, dtype).itemsize / 1e9,
     )
     disable_progress_bars()
-    load, runner.load_model = runner.load_model, lambda **_: ReadyModel(acts_btd)
+    load, runner.load_model = runner.load_model, lambda **_: ReadyModel(ready(shape))
     try:
         with quiet():
             runner.CacheActivationsRunner(config, override_dataset=tokens).run()

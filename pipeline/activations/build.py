@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import PreTrainedTokenizerBase
 
-from pipeline.activations.caching import CachingJob, announce, cache, hooked_forward
+from pipeline.activations.caching import CachingJob, announce, cache, check_space, hooked_forward
+from pipeline.activations.location import absolute, write_address
+from pipeline.activations.sharing import SharedJob, fill_with_workers
 from pipeline.activations.store import BITS
 from pipeline.activations.tokens import TokenPlan, plan_tokens
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.errors import PipelineError
-from pipeline.files import building, read_jsonl
+from pipeline.files import building, fingerprint, read_jsonl
 from pipeline.language_model.hooks import hook_name
 from pipeline.language_model.loading import load_model, load_tokenizer, model_identity
 from pipeline.settings.activations import ActivationsSettings
@@ -39,19 +42,43 @@ def build_store(
     """
     points = hook_points(settings)
     tokenizer = load_tokenizer(model_dir)
-    provenance = _provenance(text_file, model_dir, tokenizer, settings, seed) | {"source": source}
+    about = {"source": source, "device": device}
+    provenance = _provenance(text_file, model_dir, tokenizer, settings, seed) | about
     model = load_model(model_dir, n_layers=1 + max(layer for layer, _ in points.values()), device=device)
     try:
-        with building(final, provenance | {"device": device}) as folder:
+        with building(final, provenance) as folder:
             for litter in folder.rglob("*.partial"):  # what zarr was writing when an earlier call was killed
                 litter.unlink()
             plan = _plan(text_file, tokenizer, folder / "tokens", settings)
             d_model = model.config.get_text_config().hidden_size
-            stores = _stores(folder, points, plan, d_model, settings, provenance)
+            place = folder if settings.url is None else f"{settings.url}/{final.name}-{fingerprint(provenance)}"
+            stores = _stores(place, points, plan, d_model, settings, provenance)
             job = CachingJob(plan, stores, settings.window_rows, settings.batch_tokens, seed)
+            bytes_per_row = len(points) * row_bytes(d_model, settings.dtype)
+            if settings.url is None:
+                check_space(job, folder, bytes_per_row)
+            else:
+                write_address(folder, place)
             with hooked_forward(model, points) as forward:
-                announce(job, forward, folder, len(points) * row_bytes(d_model, settings.dtype))
-                cache(job, forward, d_model)
+                announce(job, forward, bytes_per_row)
+                if settings.workers == 1 and settings.scheduler is None:
+                    cache(job, forward, d_model)
+            if settings.workers > 1 or settings.scheduler is not None:
+                del model, forward  # the workers have their own
+                places = tuple((name, absolute(store.path)) for name, store in stores.items())
+                threads = max(1, torch.get_num_threads() // settings.workers)
+                shared = SharedJob(
+                    model_dir.absolute(),
+                    (folder / "tokens").absolute(),
+                    places,
+                    tuple(points.items()),
+                    settings,
+                    seed,
+                    device,
+                    threads,
+                )
+                fill_with_workers(shared, job.unfinished())
+                job.finish()
             shutil.rmtree(folder / "tokens")
     except OSError as error:
         raise PipelineError(
@@ -98,7 +125,7 @@ def _texts(text_file: Path) -> Iterator[str]:
 
 
 def _stores(
-    folder: Path,
+    place: Path | str,
     points: Mapping[str, tuple[int, str]],
     plan: TokenPlan,
     d_model: int,
@@ -108,7 +135,7 @@ def _stores(
     """One writer per hook point, over new arrays or those of a killed call."""
     stores = {}
     for number, (name, (layer, site)) in enumerate(points.items()):
-        path = folder / "also" / name if number else folder
+        path = f"{place}/also/{name}" if number else place
         create_store(
             path,
             plan.n_rows,
@@ -136,7 +163,8 @@ def _provenance(
     with text_file.open("rb") as file:
         text_hash = hashlib.file_digest(file, "sha256").hexdigest()
     chosen = dataclasses.asdict(settings)
-    chosen.pop("memory_mib")  # the loader's
+    for key in ("memory_mib", "workers", "scheduler"):  # these do not shape the bytes
+        chosen.pop(key)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab().items()))
     return {

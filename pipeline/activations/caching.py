@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from obstore.exceptions import BaseError
 from transformers import PreTrainedModel
 
 from pipeline.activations.tokens import TokenPlan
@@ -114,9 +115,10 @@ def _write(job: CachingJob, window: Window, rows: Mapping[str, torch.Tensor]) ->
     for name, store in job.stores.items():
         try:
             store.write(window, rows[name], tokens)
-        except OSError as error:
+        except (OSError, BaseError) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise PipelineError(
-                f"{store.path} can't be written at window {window.number}: {error.strerror or error}; make room or "
+                f"{store.path} can't be written at window {window.number}: {reason}; make room or "
                 "make the folder writable, then run `dvc repro cache_activations`: finished windows are kept"
             ) from None
 
@@ -129,15 +131,27 @@ def _every(step: int, counts: Iterator[int]) -> Iterator[None]:
         yield from itertools.repeat(None, total // step - before // step)
 
 
-def announce(job: CachingJob, forward: Forward, folder: Path, bytes_per_row: int) -> None:
-    """Say how much will be written and about how long it takes; refuse if the disk can't hold it."""
+def check_space(job: CachingJob, folder: Path, bytes_per_row: int) -> None:
+    """Refuse if the disk of ``folder`` can't hold what is still to be written."""
     left = sum(window.n_rows for window in job.unfinished())
     need, free = left * bytes_per_row, shutil.disk_usage(folder).free
-    sizes = f"{left:,} tokens of {bytes_per_row:,} bytes: {need / 1e9:.2f} GB to write, {free / 1e9:.1f} GB free"
     if need > free:
-        raise PipelineError(f"the disk of {folder} can't hold {sizes}; lower activations.max_tokens or make room")
+        raise PipelineError(
+            f"the disk of {folder} can't hold {left:,} tokens of {bytes_per_row:,} bytes: {need / 1e9:.2f} GB to "
+            f"write, {free / 1e9:.1f} GB free; lower activations.max_tokens or make room"
+        )
+
+
+def announce(job: CachingJob, forward: Forward, bytes_per_row: int) -> None:
+    """Say how much will be written, and about how long it takes."""
+    left = sum(window.n_rows for window in job.unfinished())
     if left:
-        print(f"caching {sizes}, about {left / _rate(job, forward) / 60:.1f} minutes", file=sys.stderr, flush=True)
+        print(
+            f"caching {left:,} tokens of {bytes_per_row:,} bytes: {left * bytes_per_row / 1e9:.2f} GB, "
+            f"about {left / _rate(job, forward) / 60:.1f} minutes",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ import zarr
 from zarr.core.buffer.cpu import buffer_prototype
 from zarr.storage import LocalStore
 
+from pipeline.activations.location import open_group, resolve
 from pipeline.activations.windows import Window, split_windows
 from pipeline.errors import PipelineError
 
@@ -44,12 +45,12 @@ class ActivationStore:
     @classmethod
     def open(cls, path: Path | str) -> "ActivationStore":
         try:
-            group = zarr.open_group(str(path), mode="r")
+            group = open_group(path, "r")
         except FileNotFoundError:
             raise PipelineError(f"{path} is missing; run `dvc repro cache_activations`") from None
         if group.attrs.get("schema") != SCHEMA:
             raise PipelineError(f"{path} is unfinished or of another format; run `dvc repro -f cache_activations`")
-        return cls(group, str(path))
+        return cls(group, resolve(path))
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
         """The rows in the order on disk, float32 [stop - start, d]."""

@@ -63,10 +63,16 @@ def plan_tokens(
         folder.mkdir(parents=True, exist_ok=True)
         sequences = _sequences(texts, tokenizer, packing, context_length)
         counts = _write(_limited(sequences, skipped, max_rows), skipped, folder)
-        write_json(folder / "done.json", counts)
+        write_json(folder / "done.json", {**counts, "skipped": skipped})
     if read_json(folder / "done.json")["rows"] == 0:
         raise PipelineError("the training text has no token that could be stored; check data/corpus/train.jsonl")
+    return read_plan(folder)
+
+
+def read_plan(folder: Path) -> TokenPlan:
+    """The plan that ``plan_tokens`` left in ``folder``."""
     files = [np.memmap(folder / f"{name}.i32", np.int32, mode="r") for name in ("token_id", "doc_id")]
+    skipped = tuple(read_json(folder / "done.json")["skipped"])
     return TokenPlan(*files, np.load(folder / "start.npy"), np.load(folder / "first_row.npy"), skipped)
 
 

@@ -10,12 +10,16 @@ import zarr
 from numcodecs import BitRound
 from zarr.codecs import BloscCodec
 
+from pipeline.activations.location import is_url, open_group
 from pipeline.activations.store import BITS, ROW_ARRAYS, SCHEMA, TOKEN_ARRAYS, checksum
 from pipeline.activations.windows import Window, choose_chunk_rows, split_windows
 from pipeline.errors import PipelineError
 
 # Shuffled bytes of bfloat16 compress only if a block holds a long run of exponent bytes; the default block does not.
 ZSTD = BloscCodec(typesize=2, cname="zstd", clevel=1, shuffle="shuffle", blocksize=1 << 20)
+
+
+SHARD_CHUNKS = 16
 
 
 def create_store(
@@ -29,14 +33,18 @@ def create_store(
     compression: str,
     attributes: Mapping[str, Any],
 ) -> None:
-    """Make the empty arrays of a store of ``n_rows`` rows, or leave those of an earlier, killed call in place."""
+    """Make the empty arrays of a store of ``n_rows`` rows, or leave those of an earlier, killed call in place.
+
+    At a URL, chunks are grouped in shards of 16, as object stores want few large objects.
+    """
     bits = np.dtype(BITS[dtype])
     chunk_rows = choose_chunk_rows(bits.itemsize * d_model, chunk_mib, window_rows)
     n_windows = len(split_windows(n_rows, window_rows))
     sizes = {"dtype": dtype, "window_rows": window_rows, "chunk_rows": chunk_rows}
-    group = zarr.open_group(str(path), mode="a", attributes={**attributes, **sizes})
+    group = open_group(path, "a", {**attributes, **sizes})
     codecs = [ZSTD] if compression == "zstd" else None
-    _create(group, "activations", (n_rows, d_model), (chunk_rows, d_model), bits, codecs)
+    shards = (min(SHARD_CHUNKS * chunk_rows, window_rows), d_model) if is_url(path) else None
+    _create(group, "activations", (n_rows, d_model), (chunk_rows, d_model), bits, codecs, shards)
     for name in TOKEN_ARRAYS:
         _create(group, name, (n_rows,), (window_rows,), np.int32)
     _create(group, "norm", (n_rows,), (window_rows,), np.float32)
@@ -46,13 +54,22 @@ def create_store(
     _create(group, "manifest", (n_windows, columns), (1, columns), np.uint32)
 
 
-def _create(group: zarr.Group, name: str, shape: tuple, chunks: tuple, dtype: Any, codecs: list | None = None) -> None:
+def _create(
+    group: zarr.Group,
+    name: str,
+    shape: tuple,
+    chunks: tuple,
+    dtype: Any,
+    codecs: list | None = None,
+    shards: tuple | None = None,
+) -> None:
     """An array without compression unless asked for; zarr must not compare each chunk with the fill value."""
     if name not in group:
         group.create_array(
             name,
             shape=shape,
             chunks=chunks,
+            shards=shards,
             dtype=dtype,
             fill_value=0,
             compressors=codecs,
@@ -64,7 +81,7 @@ class WindowWriter:
     """Writes the windows of one store, in any order, from any process; windows never share a chunk."""
 
     def __init__(self, path: Path | str, mantissa_bits: int | None = None) -> None:
-        self._group = zarr.open_group(str(path), mode="r+")
+        self._group = open_group(path, "r+")
         # Not stored with an array: without it zarr compares every chunk with the fill value and skips zeros.
         keep = {"write_empty_chunks": True}
         names = ("activations", *ROW_ARRAYS, "window_mean", "window_m2", "manifest")
@@ -91,9 +108,11 @@ class WindowWriter:
         bits_nd = _bits(acts_nd)
         chunks = [bits_nd[start : start + self._chunk_rows] for start in range(0, window.n_rows, self._chunk_rows)]
         rows = {**tokens, "norm": statistics.norm_n}
-        for number, chunk in enumerate(chunks):  # zarr copies unless it gets one whole chunk
-            start = window.first_row + number * self._chunk_rows
-            self._arrays["activations"][start : start + len(chunk)] = chunk
+        array = self._arrays["activations"]
+        unit = (array.shards or array.chunks)[0]
+        for start in range(0, window.n_rows, unit):  # zarr copies unless it gets one whole chunk
+            part_nd = bits_nd[start : start + unit]
+            array[window.first_row + start : window.first_row + start + len(part_nd)] = part_nd
         for name in ROW_ARRAYS:
             self._arrays[name][window.rows] = rows[name]
         self._arrays["window_mean"][window.number] = statistics.mean_d

@@ -25,6 +25,9 @@ class ActivationsSettings:
     window_rows: int = 131072
     chunk_mib: int = 16
     memory_mib: int = 2048
+    url: str | None = None
+    workers: int = 1
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         require(self.layer >= 0, f"layer is {self.layer}; the first is 0")
@@ -45,5 +48,7 @@ class ActivationsSettings:
         )
         rows = self.window_rows
         require(rows >= 64 and rows & (rows - 1) == 0, f"window_rows is {rows}; it must be a power of 2 from 64 on")
+        require(self.url is None or "://" in self.url, f"url is {self.url!r}; it must look like s3://bucket/folder")
+        require(self.workers >= 1, f"workers is {self.workers}; it must be 1 or more")
         require(self.chunk_mib >= 1, f"chunk_mib is {self.chunk_mib}; it must be 1 or more")
         require(self.memory_mib >= 1, f"memory_mib is {self.memory_mib}; it must be 1 or more")

@@ -1,0 +1,92 @@
+"""Several processes or machines fill disjoint windows of one store, through dask.distributed.
+
+A window is a function of the token plan and the seed, and windows share no chunk, so workers need no locks and the
+bytes do not depend on who wrote what. A worker that dies costs the window it was computing: dask gives it to another.
+All processes must see the same folders (model, token plan, and the store or its URL).
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from distributed import Client, KilledWorker, LocalCluster, as_completed
+
+from pipeline.activations.caching import CachingJob, Forward, fill_windows, hooked_forward
+from pipeline.activations.tokens import read_plan
+from pipeline.activations.windows import Window
+from pipeline.activations.writer import WindowWriter
+from pipeline.errors import PipelineError
+from pipeline.language_model.loading import load_model
+from pipeline.progress import track
+from pipeline.settings.activations import ActivationsSettings
+
+
+class SharedJob(NamedTuple):
+    """Everything that a worker needs to compute any window; small, sent with each task."""
+
+    model_dir: Path
+    plan_dir: Path
+    places: tuple[tuple[str, str], ...]  # hook point and where its store is
+    points: tuple[tuple[str, tuple[int, str]], ...]
+    settings: ActivationsSettings
+    seed: int
+    device: str
+    threads: int
+
+
+def fill_with_workers(job: SharedJob, windows: list[Window]) -> None:
+    """Fill the windows on the cluster at ``settings.scheduler``, or on ``settings.workers`` local processes."""
+    settings = job.settings
+    with _client(settings.workers, settings.scheduler) as client:
+        # pure=False: a window is computed when asked for, whatever the scheduler remembers of an earlier run.
+        futures = client.map(functools.partial(fill_window, job), windows, pure=False)
+        done = as_completed(futures)
+        for future in track(done, "caching", len(windows), "tokens", scale=settings.window_rows):
+            try:
+                future.result()
+            except KilledWorker as error:
+                raise PipelineError(
+                    f"several workers died on one window ({error}); give each more memory or lower "
+                    "activations.batch_tokens, then run `dvc repro cache_activations`: finished windows are kept"
+                ) from None
+
+
+def fill_window(job: SharedJob, window: Window) -> None:
+    """Compute and write one window."""
+    torch.set_num_threads(job.threads)
+    _, caching, forward, d_model = _prepare(job)
+    for _ in fill_windows(caching, forward, d_model, [window]):
+        pass
+
+
+@functools.lru_cache(maxsize=1)
+def _prepare(job: SharedJob) -> tuple[ExitStack, CachingJob, Forward, int]:
+    """The open stores and the hooked model of a worker process, which keeps them (and the hooks) to its end."""
+    points, settings = dict(job.points), job.settings
+    model = load_model(job.model_dir, 1 + max(layer for layer, _ in points.values()), device=job.device)
+    stores = {name: WindowWriter(place, settings.mantissa_bits) for name, place in job.places}
+    plan = read_plan(job.plan_dir)
+    caching = CachingJob(plan, stores, settings.window_rows, settings.batch_tokens, job.seed)
+    hooks = ExitStack()
+    forward = hooks.enter_context(hooked_forward(model, points))
+    return hooks, caching, forward, model.config.get_text_config().hidden_size
+
+
+@contextmanager
+def _client(n_workers: int, scheduler: str | None) -> Iterator[Client]:
+    if scheduler is None:
+        cluster = LocalCluster(n_workers, threads_per_worker=1, dashboard_address=None)
+        with cluster, Client(cluster) as client:
+            yield client
+        return
+    try:
+        client = Client(scheduler, timeout=30)
+    except (OSError, ValueError) as error:
+        raise PipelineError(
+            f"no dask scheduler answers at {scheduler} ({error}); check activations.scheduler"
+        ) from None
+    with client:
+        yield client
