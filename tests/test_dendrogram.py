@@ -2,6 +2,7 @@
 
 import io
 
+import fastcluster
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -10,7 +11,7 @@ from scipy.spatial.distance import squareform
 from pipeline.errors import PipelineError
 from pipeline.hierarchy.cluster_map import binned_similarity, cluster_map
 from pipeline.hierarchy.correlation import Correlation, Pairs
-from pipeline.hierarchy.dendrogram import METHODS, build_tree, condensed_distance, cut_correlations
+from pipeline.hierarchy.dendrogram import METHODS, build_tree, condensed_distance, cut_correlations, linkage_of
 from pipeline.hierarchy.export import groups_at, newick, tree_json, write_tree
 from pipeline.hierarchy.source import Sums
 from pipeline.hierarchy.tree import FeatureTree, load_tree
@@ -155,3 +156,14 @@ def test_cluster_map_draws_a_square_for_every_group_wide_enough(tmp_path):
     wide = sum(len(group) >= 2 for cut in (0.1, 0.3) for group in tree.cut(cut))
     assert len(figure.axes[0].lines) == wide > 2
     figure.savefig(tmp_path / "map.png", dpi=40)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [2, 3, 50])
+def test_linkage_is_fastclusters_own(n, method):
+    """Every size finds its number of leaves from the vector's length alone."""
+    distance = np.random.default_rng(n).random(n * (n - 1) // 2)
+    expected = fastcluster.linkage(np.sqrt(2 * distance) if method == "ward" else distance, method)
+    if method == "ward":
+        expected[:, 2] = expected[:, 2] ** 2 / 2
+    np.testing.assert_allclose(linkage_of(distance.copy(), method), expected)

@@ -17,6 +17,7 @@ from pipeline.hierarchy.kernels import SIMILARITIES, columns, latent_sums, simil
 from pipeline.hierarchy.source import Source, Sums
 from pipeline.hierarchy.tree import FeatureTree
 
+SPARSE_FROM = 4096  # latents from which the same groups are had far cheaper from the sparse graph
 GROUPS = 20  # of documents; their sums on the candidate pairs take 12 bytes a pair and group
 SLAB_ENTRIES = 1 << 24  # nonzeros read at a time: 200 MiB with 16-bit indices
 
@@ -109,7 +110,7 @@ def bootstrap_trees(
     for _ in range(replicates):
         weights = rng.multinomial(GROUPS, np.full(GROUPS, 1 / GROUPS))
         again = replicate(correlation, sums, weights)
-        if method == "average":  # the same groups from the sparse graph, far cheaper
+        if method == "average" and tree.n_leaves > SPARSE_FROM:
             yield FeatureTree(sparse_average_linkage(again, tree.latents), tree.latents)
         else:
             yield FeatureTree(cluster(again, tree.latents, method), tree.latents)

@@ -26,6 +26,7 @@ from pipeline.hierarchy.significance import significant_pairs
 from pipeline.hierarchy.source import Source, Sums, sums_of
 
 KEEP_ALL = -2.0  # below every similarity
+LIBRARIES_MIB = 512  # of a worker before it computes anything: the interpreter, numpy, numba, distributed
 FEWEST = 2  # units in common, where a floor holds: two latents that fire ten times and meet once correlate by .1
 # A similarity that is never called significant: tokens are not independent, and shifting every latent around the store
 # (see ``null``) left a few pairs in half a million whose counts pass the exact tail, all with r below 0.02.
@@ -99,7 +100,7 @@ def computing(scheduler: str, workers: int, memory_mib: int) -> Iterator[bool]:
         with Client(scheduler):
             yield False
         return
-    limit = memory_mib * MIB
+    limit = (memory_mib + LIBRARIES_MIB) * MIB
     with LocalCluster(workers, 1, memory_limit=limit, dashboard_address=None) as cluster, Client(cluster):
         yield False
 

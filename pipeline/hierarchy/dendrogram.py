@@ -1,5 +1,7 @@
 """From pair similarities to the tree: a condensed distance vector and fastcluster."""
 
+import math
+
 import fastcluster
 import numba
 import numpy as np
@@ -94,7 +96,10 @@ def linkage_of(distance: np.ndarray, method: str) -> np.ndarray:
     """
     if method == "ward":
         distance = np.sqrt(np.multiply(distance, 2, out=distance), out=distance)
-    linkage = fastcluster.linkage(distance, method, preserve_input=False)
+    n = math.isqrt(2 * len(distance)) + 1
+    linkage = np.empty((n - 1, 4))
+    # fastcluster 1.3.0's linkage() copies a vector before it looks at preserve_input=False, which doubles the peak.
+    fastcluster.linkage_wrap(n, distance, linkage, fastcluster.mthidx[method])
     if method == "ward":
         linkage[:, 2] = linkage[:, 2] ** 2 / 2
     return linkage
