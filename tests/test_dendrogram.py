@@ -9,10 +9,10 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from pipeline.errors import PipelineError
-from pipeline.hierarchy.cluster_map import binned_similarity, cluster_map
 from pipeline.hierarchy.correlation import Correlation, Pairs
 from pipeline.hierarchy.dendrogram import METHODS, build_tree, condensed_distance, cut_correlations, linkage_of
 from pipeline.hierarchy.export import groups_at, newick, tree_json, write_tree
+from pipeline.hierarchy.reordered import binned_similarity
 from pipeline.hierarchy.source import Sums
 from pipeline.hierarchy.tree import FeatureTree, load_tree
 
@@ -147,15 +147,6 @@ def test_cluster_map_cells_are_means_of_the_reordered_matrix(cells):
         block = matrix[np.ix_(cell == row, cell == column)]
         expected = 1 if np.isnan(block).all() else np.nanmean(block)
         assert found[row, column] == pytest.approx(expected, abs=1e-6)
-
-
-def test_cluster_map_draws_a_square_for_every_group_wide_enough(tmp_path):
-    correlation = correlation_of(random_codes())
-    tree = build_tree(correlation, 1)
-    figure = cluster_map(correlation, tree, [0.1, 0.3])
-    wide = sum(len(group) >= 2 for cut in (0.1, 0.3) for group in tree.cut(cut))
-    assert len(figure.axes[0].lines) == wide > 2
-    figure.savefig(tmp_path / "map.png", dpi=40)
 
 
 @pytest.mark.parametrize("method", METHODS)

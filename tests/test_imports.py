@@ -29,7 +29,7 @@ OWNERS = {
     "zarr": ("pipeline.activations", "pipeline.hierarchy"),
     "numcodecs": ("pipeline.activations", "pipeline.hierarchy"),
     "dask": ("pipeline.hierarchy",),
-    "distributed": ("pipeline.hierarchy",),
+    "distributed": ("pipeline.hierarchy", "pipeline.activations"),
     "fastcluster": ("pipeline.hierarchy",),
     "transformers": ("pipeline.language_model", "pipeline.evaluation.saebench"),  # the adapter builds its own config
     "tokenizers": ("pipeline.language_model",),

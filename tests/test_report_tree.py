@@ -10,13 +10,10 @@ from tokenizers import Tokenizer, decoders, models
 from pipeline.activations.codes import CodesStore, SparseCodes
 from pipeline.errors import PipelineError
 from pipeline.files import write_json
-from pipeline.hierarchy.correlation import Correlation, Pairs
-from pipeline.hierarchy.source import Sums
 from pipeline.hierarchy.tree import FeatureTree, load_tree
 from pipeline.language_model.token_text import TokenText
 from pipeline.report import labels
 from pipeline.report.activity import activity
-from pipeline.report.clustermap import cells
 from pipeline.report.contexts import Passages
 from pipeline.report.reading import Reading, read_codes
 from pipeline.report.shown_nodes import coherences, shown_nodes
@@ -180,15 +177,3 @@ def test_the_figures_lines_join_children_at_the_merge(tree: FeatureTree) -> None
     assert len(segments) == 2  # the two highest merges; what lies below is a stub
     assert segments[0][:, 1].tolist() == pytest.approx([0.115, 0.1, 0.1, 0.115])
     assert segments[1][:, 1].tolist() == pytest.approx([0.015, 0.0, 0.0, 0.1])
-
-
-def test_clustermap_cells_are_means_over_pairs(tree: FeatureTree) -> None:
-    """Pairs 01 at 0.9 and 25 at 0.4; a negative one counts as 0, an unlisted one too."""
-    i, j, r = np.array([0, 1, 2]), np.array([1, 4, 5]), np.array([0.9, -0.5, 0.4], np.float32)
-    sums = Sums(10, *(np.ones(6) for _ in range(3)))
-    pairs = Pairs(i, j, np.ones(3), np.ones(3), r)
-    correlation = Correlation("document", None, "pearson", None, sums, pairs, np.ones(3, bool))
-    whole = cells(tree, correlation, 6)
-    assert whole[0, 1] == whole[1, 0] == pytest.approx(0.9) and whole[1, 4] == 0 and whole[3, 3] == 1
-    halves = cells(tree, correlation, 2)  # latents 0-2 and 3-5
-    assert halves == pytest.approx(np.array([[(3 + 2 * 0.9) / 9, 0.4 / 9], [0.4 / 9, 3 / 9]]))

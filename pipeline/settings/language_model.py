@@ -24,9 +24,9 @@ class TinySettings:
     warmup_steps: int = 60
     batch_documents: int = 16
     max_tokens: int = 1_000_000
-    cooldown_tokens: int = 120_000
+    cooldown_tokens: int = 80_000
     check_tokens: int = 40_000
-    enough_cloze: float = 0.96
+    enough_cloze: float = 0.95
     enough_choice: float = 0.99
 
     def __post_init__(self) -> None:

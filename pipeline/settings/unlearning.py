@@ -16,8 +16,8 @@ class GradDiffSettings:
     steps: int = 40
     check_every: int = 20
     strengths: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-    forget_batch: int = 32
-    retain_batch: int = 48
+    forget_batch: int = 24
+    retain_batch: int = 32
     retain_weight: float = 5.0
 
     def __post_init__(self) -> None:

@@ -1,7 +1,6 @@
-"""The correlation in the order of the tree, as a picture: blocks on the diagonal are groups."""
+"""The correlation in the order of the tree: blocks on the diagonal are groups."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from pipeline.hierarchy.correlation import Correlation
 from pipeline.hierarchy.tree import FeatureTree
@@ -28,25 +27,3 @@ def binned_similarity(correlation: Correlation, tree: FeatureTree, cells: int) -
     total = total + total.T - np.outer(a_cell, a_cell) + np.diag(a_square)
     pairs = np.outer(size, size) - np.diag(size)
     return np.divide(total, pairs, out=np.ones_like(total), where=pairs > 0)
-
-
-def cluster_map(correlation: Correlation, tree: FeatureTree, cuts: list[float], cells: int = 800) -> Figure:
-    """The binned similarity with the borders of every cut's groups that are wide enough to be seen."""
-    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
-    axes = figure.add_subplot()
-    shown = binned_similarity(correlation, tree, cells)
-    n = tree.n_leaves
-    top = max(0.05, float(np.quantile(shown, 0.995)))
-    image = axes.imshow(shown, vmin=-top, vmax=top, cmap="RdBu_r", extent=(0, n, n, 0), interpolation="nearest")
-    for cut, width in zip(cuts, np.linspace(1.2, 0.5, len(cuts)), strict=True):
-        start = 0
-        for group in tree.cut(cut):
-            if len(group) >= max(2, n // 100):
-                stop = start + len(group)
-                square = [start, stop, stop, start, start], [start, start, stop, stop, start]
-                axes.plot(*square, color="black", linewidth=width)
-            start += len(group)
-    axes.set_xlabel(f"{n:,} latents in the order of the tree ({correlation.scale} scale)")
-    axes.set_yticks([])
-    figure.colorbar(image, ax=axes, label=f"{correlation.similarity}, mean of a cell", shrink=0.8)
-    return figure
