@@ -116,3 +116,25 @@ def test_a_flipped_bit_is_never_served(store, memory_mib, tmp_path):
     source = loader(ActivationStore.open(tmp_path / "a.zarr"), memory_mib)
     with pytest.raises(PipelineError, match=r"c/9/0 \(window 0\) is damaged"):
         list(itertools.islice(source, 21))
+
+
+def test_rows_of_one_sequence_meet_about_as_rarely_as_by_chance(tmp_path):
+    """Sequences of 256 rows, 32 chunks to a window, an eighth of the store in memory: at most 1.5 times chance."""
+    n_rows, window_rows, context, batch = 131_072, 16_384, 256, 1024
+    options = {"dtype": "float32", "window_rows": window_rows, "chunk_mib": 1, "compression": "none", "attributes": {}}
+    create_store(tmp_path / "a.zarr", n_rows, 8, **options)
+    writer, rng = WindowWriter(tmp_path / "a.zarr"), np.random.default_rng(0)
+    for window in split_windows(n_rows, window_rows):
+        sequence = (window.first_row + rng.permutation(window.n_rows)) // context
+        acts_nd = torch.from_numpy(sequence).float()[:, None].expand(-1, 8).contiguous()
+        zeros = np.zeros(window.n_rows, np.int32)
+        writer.write(window, acts_nd, dict.fromkeys(("token_id", "doc_id", "seq_id", "pos"), zeros))
+    writer.finish(split_windows(n_rows, window_rows))
+    source = loader(ActivationStore.open(tmp_path / "a.zarr"), memory_mib=1, batch_size=batch)
+    assert not source.resident
+    mates = []
+    for acts_bd in itertools.islice(source, n_rows // batch):
+        counts = np.bincount(acts_bd[:, 0].long())
+        mates.append((counts * (counts - 1)).sum() / batch)
+    by_chance = (context - 1) * (batch - 1) / (n_rows - 1)
+    assert 0.8 < np.mean(mates) / by_chance < 1.5, np.mean(mates) / by_chance

@@ -18,6 +18,8 @@ from pipeline.activations.writer import WindowWriter
 from pipeline.errors import PipelineError
 from pipeline.settings.activations import ActivationsSettings
 
+pytest.importorskip("moto", reason="the development dependencies hold the S3 server")
+
 
 @pytest.fixture(scope="module")
 def bucket():

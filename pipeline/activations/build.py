@@ -14,7 +14,6 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.activations.caching import CachingJob, announce, cache, check_space, hooked_forward
 from pipeline.activations.location import absolute, write_address
-from pipeline.activations.sharing import SharedJob, fill_with_workers
 from pipeline.activations.store import BITS
 from pipeline.activations.tokens import TokenPlan, plan_tokens
 from pipeline.activations.writer import WindowWriter, create_store
@@ -64,6 +63,8 @@ def build_store(
                 if settings.workers == 1 and settings.scheduler is None:
                     cache(job, forward, d_model)
             if settings.workers > 1 or settings.scheduler is not None:
+                from pipeline.activations.sharing import SharedJob, fill_with_workers
+
                 del model, forward  # the workers have their own
                 places = tuple((name, absolute(store.path)) for name, store in stores.items())
                 threads = max(1, torch.get_num_threads() // settings.workers)
