@@ -17,16 +17,15 @@ import warnings
 from collections.abc import Callable
 
 os.environ["OMP_NUM_THREADS"] = "1"
-warnings.simplefilter("ignore")
 
-import torch  # noqa: E402 - threads first
-from sae_lens.config import SAETrainerConfig  # noqa: E402
-from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig  # noqa: E402
-from sae_lens.training.sae_trainer import SAETrainer  # noqa: E402
+import torch
+from sae_lens.config import SAETrainerConfig
+from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from sae_lens.training.sae_trainer import SAETrainer
 
-from pipeline.runtime import prepare_process  # noqa: E402
-from pipeline.sae.trainer import Trainer  # noqa: E402
-from pipeline.settings.sae import SAESettings  # noqa: E402
+from pipeline.runtime import prepare_process
+from pipeline.sae.trainer import Trainer
+from pipeline.settings.sae import SAESettings
 
 SHAPES = [(128, 1024, 1024, 16), (256, 2304, 4096, 32), (2304, 2304, 4096, 64), (2304, 16384, 512, 64)]
 WARM_UP = 3
@@ -88,6 +87,7 @@ def least_seconds(contestants: dict[str, Callable[[], object]], rounds: int) -> 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     prepare_process(1)
+    warnings.simplefilter("ignore")
     print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {rounds} rounds")
     print("D, F, batch, k | ours tok/s | vs limit | vs SAELens | SAELens vs limit")
     for d_model, d_sae, n, k in SHAPES:

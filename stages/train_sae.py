@@ -31,9 +31,11 @@ def main() -> str:
     with building(Path("data/sae"), shaped_by) if rank() == 0 else nullcontext() as own:
         folder = Path(from_first(own and str(own)))
         final = build_dictionary(store, settings, shared.seed, device, memory_mib, folder)
+    if not final:
+        return f"process {rank()} took part"
     return (
-        f"{settings.architecture}, {settings.d_sae:,} latents: explained variance "
-        f"{final['explained_variance']:.3f}, L0 {final['l0']:.1f}, dead {final['dead_share']:.1%}"
+        f"{settings.pretrained or settings.architecture}: explained variance {final['explained_variance']:.3f}, "
+        f"L0 {final['l0']:.1f}, dead {final['dead_share']:.1%}"
     )
 
 

@@ -134,7 +134,7 @@ def test_divergence_stops_with_a_sentence_and_keeps_the_last_good_checkpoint(poi
             return batch.clone().fill_(poison) if self.position["batch"] == 25 else batch
 
     trainer = new_trainer(checkpoint_every=20)
-    with pytest.raises(PipelineError, match=r"diverged at step 24 .*lower `sae\.learning_rate` \(0\.001\)"):
+    with pytest.raises(PipelineError, match=r"diverged at step 24 .*lower `sae\.learning_rate` \(0\.002\)"):
         train(trainer, Poisoned(128), tmp_path)
     kept = read_checkpoint(tmp_path)
     assert kept.state["step"] == 20

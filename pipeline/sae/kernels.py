@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-# Above this share of active latents three dense products take less time than three embedding bags; measured by
-# benchmarks/sae_density.py (0.08 to 0.15 between d = 128 and d = 2304, one thread).
-DENSE_ABOVE = 0.12
+# Above this share of active latents dense products take less time than sparse ones: measured by
+# benchmarks/sae_density.py at 0.13 (d = 2304) to 0.3 (d = 128), one thread.
+DENSE_ABOVE = 0.15
 
 
 class Pattern(NamedTuple):

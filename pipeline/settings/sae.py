@@ -8,22 +8,26 @@ from pipeline.settings.strict import require
 
 @dataclass(frozen=True)
 class SAESettings:
-    """Section ``sae``; activations are divided by their mean norm before training, which fixes the units."""
+    """Section ``sae``. Activations are divided by their mean norm before training, which fixes the units.
+
+    With ``pretrained`` nothing is trained, and the other keys are unused.
+    """
 
     architecture: Literal["batch_topk", "topk", "matryoshka", "jump_relu", "relu"] = "batch_topk"
+    pretrained: str | None = None
     d_sae: int = 1024
     k: int = 16
     prefix_shares: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5, 1.0)
     l0_weight: float = 0.1
     bandwidth: float = 0.1
     l1: float = 0.04
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warm_up_steps: int = 50
     decay_share: float = 0.2
     batch_size: int = 1024
     steps: int = 700
-    aux_weight: float = 1 / 32
-    dead_after_tokens: int = 100_000
+    aux_weight: float = 0.25
+    dead_after_tokens: int = 50_000
     clip_norm: float = 1.0
     checkpoint_every: int = 200
     correlation_every: int = 100
