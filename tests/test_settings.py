@@ -125,7 +125,7 @@ FAULTS = [
     ("sae: {k: 2000}", ": `sae`: k is 2000; it must lie between 1 and d_sae (1024)"),
     ("dendrogram: {threshold: 1.5}", ": `dendrogram`: threshold is 1.5; it must be a correlation between 0 and 1"),
     ("activations: {layer: 4}", ": `activations.layer` is 4, but the model trained here has 4 layers; it must be 0 to"),
-    ("unlearning: {targets: {topc: 1}}", ": `unlearning.targets` names the level `topc`, which `corpus.levels` lacks; did"),
+    ("unlearning: {targets: {topc: 1}}", ": `unlearning.targets` names the level `topc`, which `corpus.levels` lacks"),
     ("run: {seed: 1}\nrun: {seed: 2}", " is not valid YAML: line 2: the key `run` appears twice in one section"),
     ("run: {seed: 1", " is not valid YAML: while parsing a flow mapping"),
     ("- run", " must hold `key: value` lines, not a list"),
