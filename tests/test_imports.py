@@ -37,7 +37,6 @@ OWNERS = {
     "sae_bench": ("pipeline.evaluation.saebench",),
     "sae_lens": ("pipeline.evaluation.saebench",),
     "matplotlib": ("pipeline.report",),
-    "plotly": ("pipeline.report",),
 }
 TYPES = {"transformers.PreTrainedModel", "transformers.PreTrainedTokenizerBase"}  # anyone may name them in a signature
 MODULES = modules()
