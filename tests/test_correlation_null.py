@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.correlation_codes import planted_codes
 from pipeline.hierarchy.kernels import PEARSON, columns, latent_sums, pairs_of_rows, standardisation
-from pipeline.hierarchy.null import circular_shift
+from circular_shift import circular_shift
 from pipeline.hierarchy.significance import significant_pairs
 from pipeline.hierarchy.units import tokens
 
