@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.corpora.write import write_corpus
 from pipeline.files import building, read_jsonl, write_json
 from pipeline.language_model import tiny
+from pipeline.language_model.loading import keep_bars_to_terminals
 from pipeline.language_model.tokenizer import train_tokenizer
 from pipeline.runtime import prepare_process
 from pipeline.settings.corpus import CorpusSettings
@@ -50,6 +51,7 @@ def write_model(settings: LanguageModelSettings, seed: int) -> str:
         tokenizer = train_tokenizer(texts, settings.tiny.tokenizer, settings.tiny.vocab_size)
         model = tiny.build(settings.tiny, tokenizer, seed)
         checks = tiny.train(model, tokenizer, texts, tiny.exam_probes(probes, seed), settings.tiny, seed)
+        keep_bars_to_terminals()
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_json(folder / "training.json", [check._asdict() for check in checks])

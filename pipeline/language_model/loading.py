@@ -6,6 +6,7 @@ A model is a Hugging Face folder, or a folder with ``reference.json`` that names
 
 import contextlib
 import copy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +54,7 @@ def load_model(
     With ``n_layers`` only the first so many decoder layers are built and read from disk, and no language-model head:
     what a hook in layer ``n_layers - 1`` sees is the same, for a fraction of the memory and the work.
     """
+    keep_bars_to_terminals()
     source = model_source(model_dir)
     config = _load_config(source)
     kind = AutoModelForCausalLM
@@ -71,6 +73,12 @@ def load_model(
             f"{source.id} lacks weights such as {sorted(info['missing_keys'])[0]}; save the model again"
         )
     return model.eval().requires_grad_(False).to(device)
+
+
+def keep_bars_to_terminals() -> None:
+    """Transformers draws its progress bars into log files too; stages there speak in plain lines."""
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
 
 
 def load_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
