@@ -47,8 +47,8 @@ def _model(info: dict) -> str:
     m = info["language_model"]["means"]
     return (
         f"The tiny model, after {m['training_tokens']:,.0f} training tokens, answers {m['heldout_cloze']:.1%} of the "
-        f"facts in held-out paraphrases (cloze over the whole vocabulary), {m['heldout_mcq']:.1%} with four options, and "
-        f"{m['general_facts']:.1%} of general facts; in wholly new templates {m['novel_cloze']:.1%} and "
+        f"facts in held-out paraphrases (cloze over the whole vocabulary), {m['heldout_mcq']:.1%} with four options, "
+        f"and {m['general_facts']:.1%} of general facts; in wholly new templates {m['novel_cloze']:.1%} and "
         f"{m['novel_mcq']:.1%}."
     )
 

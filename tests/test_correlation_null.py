@@ -1,10 +1,10 @@
 """The circular-shift null keeps every latent as it is, and leaves no pair related."""
 
 import numpy as np
+from circular_shift import circular_shift
 
 from benchmarks.correlation_codes import planted_codes
 from pipeline.hierarchy.kernels import PEARSON, columns, latent_sums, pairs_of_rows, standardisation
-from circular_shift import circular_shift
 from pipeline.hierarchy.significance import significant_pairs
 from pipeline.hierarchy.units import tokens
 
