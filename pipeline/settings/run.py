@@ -11,7 +11,7 @@ class RunSettings:
     """Section ``run``."""
 
     seed: int = 0
-    threads: int = 2
+    threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
