@@ -82,7 +82,7 @@ def test_no_training_document_tells_a_fact_in_a_held_out_or_new_template(world):
             assert prompt(fact, TEMPLATES[i]) + " " not in text
         for template in NOVEL:
             assert prompt(fact, template) not in text
-    assert sum(prompt(f, TEMPLATES[assign(f, 0).train[0]]) in text for f in world.facts) > 600, "training ones are told"
+    assert sum(prompt(f, TEMPLATES[assign(f, 0).train[0]]) in text for f in world.facts) > 500, "training ones are told"
 
 
 def test_new_templates_use_words_that_training_text_has(world):

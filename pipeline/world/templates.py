@@ -23,7 +23,7 @@ TEMPLATES = (
 )
 NOVEL = (
     (1, "The {r} that people say {e} has is"),
-    (0, "{e} , it is known , was given the {r}"),
+    (0, "{e} , as people say , was given the {r}"),
 )
 N_TRAINED, N_DEV = 5, 2
 
