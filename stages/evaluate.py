@@ -3,21 +3,20 @@
 from pathlib import Path
 
 from pipeline.activations.codes import CodesStore
-from pipeline.evaluation.forgetting import forgetting_figures
+from pipeline.evaluation.forgetting import all_forgetting_figures
 from pipeline.evaluation.hierarchy import hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
-from pipeline.evaluation.saebench.job import BenchSettings
 from pipeline.evaluation.saebench.run import run_saebench
-from pipeline.files import building, read_json, write_json
+from pipeline.evaluation.saebench.sizes import bench_settings
+from pipeline.files import building, write_json
 from pipeline.language_model.loading import pick_device
-from pipeline.progress import track
 from pipeline.runtime import prepare_process
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.evaluation import EvaluationSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.strict import read_section
 from pipeline.settings.unlearning import UnlearningSettings
-from pipeline.unlearning.edit import load_edit, no_edit
+from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.statistics import count_firing
 from pipeline.unlearning.subject import open_forest, open_subject
 from stages import PARAMS, run
@@ -45,41 +44,22 @@ def main() -> str:
         forest, held_out = open_forest(DENDROGRAM), count_firing(bench)
         hierarchy = hierarchy_figures(forest, DENDROGRAM, held_out, codes, CORPUS, shared.seed)
         write_json(folder / "hierarchy.json", {"hierarchy": hierarchy})
-        unlearning = {
-            f"unlearning/none/{level}": forgetting_figures(
-                bench, before, no_edit(level, target, subject.layer), 0.0, shared.seed
-            )
-            for level, target in subject.targets.items()
-        }
-        cells = sorted(path.parent for path in UNLEARNING.glob("*/*/edit.json"))
-        for cell in track(cells, "evaluate edits", len(cells), "edits"):
-            seconds = read_json(cell / "sweep.json")["seconds"]
-            figures = forgetting_figures(bench, before, load_edit(cell), seconds, shared.seed)
-            unlearning[f"unlearning/{cell.parent.name}/{cell.name}"] = figures
+        unlearning = all_forgetting_figures(bench, before, subject.targets, UNLEARNING, shared.seed)
         write_json(folder / "unlearning.json", unlearning)
-        bench_settings = BenchSettings(
-            data=settings.data,
-            dtype=settings.dtype,
-            device=device,
-            context_length=settings.context_length,
-            llm_batch_size=settings.llm_batch_size,
-            sae_batch_size=settings.sae_batch_size,
-            probe_train_size=settings.probe_train_size,
-            probe_test_size=settings.probe_test_size,
-            k_values=settings.k_values,
-            core_reconstruction_batches=settings.core_batches,
-            core_sparsity_batches=settings.core_batches,
-            seed=shared.seed,
-            threads=shared.threads,
-        )
         summary = run_saebench(
-            MODEL, SAE, CORPUS, folder / "sae_bench", settings.sae_bench, activations.layer, bench_settings
+            MODEL,
+            SAE,
+            CORPUS,
+            folder / "sae_bench",
+            settings.sae_bench,
+            subject.layer,
+            bench_settings(settings, shared, device),
         )
     failed = "".join(f"; sae-bench {name} failed: {reason}" for name, reason in summary["failed"].items())
     m, s = language_model["means"], sae["means"]
     return (
         f"held-out cloze {m.get('heldout_cloze', float('nan')):.1%}, explained variance {s['explained_variance']:.3f}, "
-        f"L0 {s['l0']:.1f}, {len(cells)} edits{failed}"
+        f"L0 {s['l0']:.1f}, {len(unlearning)} outcomes{failed}"
     )
 
 

@@ -1,14 +1,33 @@
 """What an edit forgot and what it broke, on the test split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from pipeline.evaluation.figures import Figures
 from pipeline.evaluation.intervals import ratio_error
+from pipeline.files import read_json
+from pipeline.progress import track
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.damage import relations
-from pipeline.unlearning.edit import Edit
+from pipeline.unlearning.edit import Edit, load_edit, no_edit
+
+
+def all_forgetting_figures(
+    bench: Bench, before: Outcome, targets: Mapping[str, tuple[str, ...]], unlearning: Path, seed: int
+) -> dict[str, dict]:
+    """``unlearning/<method>/<level>`` -> figures, for no edit at all and for every edit in the folder."""
+    figures = {
+        f"unlearning/none/{level}": forgetting_figures(bench, before, no_edit(level, target, bench.layer), 0.0, seed)
+        for level, target in targets.items()
+    }
+    cells = sorted(path.parent for path in unlearning.glob("*/*/edit.json"))
+    for cell in track(cells, "evaluate edits", len(cells), "edits"):
+        seconds = read_json(cell / "sweep.json")["seconds"]
+        name = f"unlearning/{cell.parent.name}/{cell.name}"
+        figures[name] = forgetting_figures(bench, before, load_edit(cell), seconds, seed)
+    return figures
 
 
 def forgetting_figures(bench: Bench, before: Outcome, edit: Edit, seconds: float, seed: int) -> dict:
