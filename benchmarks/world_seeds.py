@@ -26,7 +26,7 @@ RESULT = Path("benchmarks/world_seeds.json")
 
 
 def main(seeds: list[int]) -> None:
-    prepare_process(threads=2)
+    prepare_process(threads=1)
     rows = [learn(seed) for seed in seeds]
     medians = {key: statistics.median(row[key] for row in rows) for key in rows[0] if key != "seed"}
     write_json(RESULT, {"torch": torch.__version__, "seeds": rows, "medians": medians})
