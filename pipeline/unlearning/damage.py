@@ -1,5 +1,6 @@
 """What an edit did: the target's remains, and the harm to everything around it."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ class Damage(NamedTuple):
 
     forget_choice: float
     forget_cloze: float
+    forget_probes: int
     sibling_drop: float | None
     other_drop: float | None
     general_drop: float | None
@@ -23,14 +25,15 @@ class Damage(NamedTuple):
 
     @property
     def objective(self) -> float:
-        """What a sweep minimises, in shares: remains of the target, plus the mean of the harms.
+        """What a sweep minimises, in shares: remains of the target, plus the worst of the harms.
 
         Choice counts twice, and on both sides of chance: an answer that is avoided is as telling as one that is given.
+        Within one standard error of guessing it counts as chance.
         """
-        remains = max(0.0, self.forget_cloze - 0.05) + 2 * max(0.0, abs(self.forget_choice - CHANCE) - 0.05)
+        margin = math.sqrt(CHANCE * (1 - CHANCE) / self.forget_probes)
+        remains = max(0.0, self.forget_cloze - 0.05) + 2 * max(0.0, abs(self.forget_choice - CHANCE) - margin)
         drops = [drop for drop in (self.sibling_drop, self.other_drop, self.general_drop) if drop is not None]
-        harm = sum(max(0.0, drop) for drop in drops) / max(1, len(drops)) / 100
-        return remains + harm + max(0.0, (self.perplexity_ratio or 1.0) - 1)
+        return remains + max(0.0, *drops) / 100 + max(0.0, (self.perplexity_ratio or 1.0) - 1)
 
 
 def relations(items: Sequence[dict], target: Sequence[str]) -> list[str]:
@@ -54,6 +57,7 @@ def damage(bench: Bench, target: Sequence[str], before: Outcome, after: Outcome)
     return Damage(
         _mean(after.choice_q, forget),
         _mean(after.cloze_q, forget),
+        int(forget.sum()),
         drops["sibling"],
         drops["other"],
         drops["general"],
