@@ -31,7 +31,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise PipelineError(f"{path} is missing; run `dvc repro`") from None
+        raise PipelineError(f"{path} is missing; run `uv run dvc repro`") from None
 
 
 def write_jsonl(path: Path, rows: Iterator[dict] | list[dict]) -> int:

@@ -38,9 +38,10 @@ def _plain_lines(
             said = now
             rate = (done - first) / (now - start)
             left = (total - done) / rate
+            speed = f"{rate * scale:,.0f} {unit}/s" if rate * scale >= 1 else f"{1 / (rate * scale):.0f} s each"
             print(
                 f"{what}: {done * scale:,} of {total * scale:,} {unit} ({done / total:.0%}), "
-                f"{rate * scale:,.0f} {unit}/s, {left:.0f} s left",
+                f"{speed}, {left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )

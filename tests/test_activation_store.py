@@ -200,7 +200,7 @@ def test_missing_text_empty_text_and_a_layer_too_many(tmp_path):
     save_model(tmp_path / "model")
     arguments = {"source": "", "seed": 0, "device": "cpu"}
     text_file, settings = tmp_path / "train.jsonl", ActivationsSettings(**SMALL)
-    with pytest.raises(PipelineError, match=r"train.jsonl is missing; run `dvc repro prepare`"):
+    with pytest.raises(PipelineError, match=r"train.jsonl is missing; run `uv run dvc repro prepare`"):
         build_store(tmp_path / "a.zarr", text_file, tmp_path / "model", settings, **arguments)
     for empty in ("", '{"text": ""}\n'):
         text_file.write_text(empty)

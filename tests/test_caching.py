@@ -109,5 +109,5 @@ def test_an_unfinished_store_is_not_opened(inputs, tmp_path, monkeypatch):
     (left,) = (path for path in (tmp_path / "partial").iterdir() if path.is_dir())
     with pytest.raises(PipelineError, match="is unfinished or of another format"):
         ActivationStore.open(left)
-    with pytest.raises(PipelineError, match="is missing; run `dvc repro cache_activations`"):
+    with pytest.raises(PipelineError, match="is missing; run `uv run dvc repro cache_activations`"):
         ActivationStore.open(tmp_path / "a.zarr")

@@ -93,7 +93,7 @@ def test_latents_beyond_16_bits_get_a_wider_index(tmp_path):
 
 
 def test_an_unfinished_or_absent_store_is_refused(tmp_path):
-    with pytest.raises(PipelineError, match="is missing; run `dvc repro encode_features`"):
+    with pytest.raises(PipelineError, match="is missing; run `uv run dvc repro encode_features`"):
         CodesStore.open(tmp_path / "f.zarr")
     with pytest.raises(ZeroDivisionError), CodesWriter(tmp_path / "f.zarr", 1, S, {}):
         raise ZeroDivisionError

@@ -102,7 +102,7 @@ def test_files_round_trip_and_scipy_draws_them(tmp_path):
 
 
 def test_a_missing_tree_says_what_to_run(tmp_path):
-    with pytest.raises(PipelineError, match="run `dvc repro build_dendrogram`"):
+    with pytest.raises(PipelineError, match="run `uv run dvc repro build_dendrogram`"):
         load_tree(tmp_path)
 
 

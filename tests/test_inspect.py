@@ -62,7 +62,7 @@ def test_activations_are_described_without_reading_them(data: Path) -> None:
     assert found["hook_point"] == "x"
     (array,) = found["arrays"]
     assert (array["shape"], array["chunks"], array["dtype"]) == ("11x4", "8x4", "uint16")
-    with pytest.raises(PipelineError, match="run `dvc repro cache_activations`"):
+    with pytest.raises(PipelineError, match="run `uv run dvc repro cache_activations`"):
         stores.activations(data / "nothing.zarr")
 
 
@@ -112,7 +112,7 @@ def test_edit(data: Path, grove: trees.Grove) -> None:
     found = results.edit("subtree/topic", data / "unlearning", data / "evaluation", grove)
     assert found["groups"][1] == {"latents": 1, "words": "the", "which": "5"}
     assert found["best candidates on dev"][0]["objective"] == 0.25
-    assert found["on the test split"]["forget_cloze"] == "0.04 ± 0.039"
+    assert found["on the test split"]["forget_cloze"] == "0.04 ± 0.039 (95 %)"
     with pytest.raises(PipelineError, match="no edit 'subtree/x'; there are guard_flat/entity, guard_flat/topic"):
         results.edit("subtree/x", data / "unlearning", data / "evaluation", grove)
 

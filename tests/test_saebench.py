@@ -163,7 +163,7 @@ def test_the_default_settings_are_the_seeds_configuration_to_the_letter(finished
 
 def test_local_data_that_can_not_be_probed_is_refused_in_one_sentence(finished):
     missing, single, uncrossed = read_json(finished[0] / "found.json")["refusals"]
-    assert missing.endswith("probing.jsonl is missing; run `dvc repro prepare`")
+    assert missing.endswith("probing.jsonl is missing; run `uv run dvc repro prepare`")
     assert "data set d needs at least two labels, each with train and test texts" in single
     assert "no two data sets that label the same texts" in uncrossed
 

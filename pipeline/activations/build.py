@@ -84,7 +84,7 @@ def build_store(
     except OSError as error:
         raise PipelineError(
             f"{final} can't be written: {error.strerror or error}; make its folder writable, or make room, and run "
-            "`dvc repro cache_activations`"
+            "`uv run dvc repro cache_activations`"
         ) from None
     return plan.n_rows
 
@@ -160,7 +160,7 @@ def _provenance(
 ) -> dict[str, Any]:
     """Everything that shapes the bytes of a store."""
     if not text_file.exists():
-        raise PipelineError(f"{text_file} is missing; run `dvc repro prepare`")
+        raise PipelineError(f"{text_file} is missing; run `uv run dvc repro prepare`")
     with text_file.open("rb") as file:
         text_hash = hashlib.file_digest(file, "sha256").hexdigest()
     chosen = dataclasses.asdict(settings)

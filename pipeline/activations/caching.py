@@ -119,7 +119,7 @@ def _write(job: CachingJob, window: Window, rows: Mapping[str, torch.Tensor]) ->
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise PipelineError(
                 f"{store.path} can't be written at window {window.number}: {reason}; make room or "
-                "make the folder writable, then run `dvc repro cache_activations`: finished windows are kept"
+                "make the folder writable, then run `uv run dvc repro cache_activations`: finished windows are kept"
             ) from None
 
 

@@ -45,12 +45,12 @@ class CodesStore:
         try:
             group = zarr.open_group(str(path), mode="r")
         except FileNotFoundError:
-            raise PipelineError(f"{path} is missing; run `dvc repro encode_features`") from None
+            raise PipelineError(f"{path} is missing; run `uv run dvc repro encode_features`") from None
         if group.attrs.get("schema") != SCHEMA:
-            raise PipelineError(f"{path} has another format; run `dvc repro -f encode_features`")
+            raise PipelineError(f"{path} has another format; run `uv run dvc repro -f encode_features`")
         for name, array in group.arrays():
             if array.nchunks_initialized < array.nchunks:  # zarr would read a missing chunk as zeros
-                raise PipelineError(f"{path}/{name} lacks chunk files; run `dvc repro -f encode_features`")
+                raise PipelineError(f"{path}/{name} lacks chunk files; run `uv run dvc repro -f encode_features`")
         return cls(group, str(path))
 
     def rows(self, start: int, stop: int) -> SparseCodes:
@@ -81,5 +81,5 @@ class CodesStore:
         except ValueError as error:  # the crc32c codec
             raise PipelineError(
                 f"{self._path}/{name} is damaged between entries {start} and {stop} ({error}); "
-                "run `dvc repro -f encode_features`"
+                "run `uv run dvc repro -f encode_features`"
             ) from None

@@ -50,7 +50,7 @@ def fill_with_workers(job: SharedJob, windows: list[Window]) -> None:
             except KilledWorker as error:
                 raise PipelineError(
                     f"several workers died on one window ({error}); give each more memory or lower "
-                    "activations.batch_tokens, then run `dvc repro cache_activations`: finished windows are kept"
+                    "activations.batch_tokens, then run `uv run dvc repro cache_activations`: finished windows are kept"
                 ) from None
 
 

@@ -47,9 +47,11 @@ class ActivationStore:
         try:
             group = open_group(path, "r")
         except FileNotFoundError:
-            raise PipelineError(f"{path} is missing; run `dvc repro cache_activations`") from None
+            raise PipelineError(f"{path} is missing; run `uv run dvc repro cache_activations`") from None
         if group.attrs.get("schema") != SCHEMA:
-            raise PipelineError(f"{path} is unfinished or of another format; run `dvc repro -f cache_activations`")
+            raise PipelineError(
+                f"{path} is unfinished or of another format; run `uv run dvc repro -f cache_activations`"
+            )
         return cls(group, resolve(path))
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
@@ -116,7 +118,7 @@ class ActivationStore:
     def _damaged(self, array: str, chunk: int | str, window: int, reason: str) -> PipelineError:
         return PipelineError(
             f"{self.path}/{array}/c/{chunk} (window {window}) is damaged or lost: {reason}; "
-            "run `dvc repro -f cache_activations`"
+            "run `uv run dvc repro -f cache_activations`"
         )
 
 

@@ -32,7 +32,7 @@ def _arrays(result: Correlation) -> dict[str, np.ndarray]:
 def read_correlation(path: Path, scale: str) -> Correlation:
     """What ``write_correlation`` wrote."""
     if not (path / scale).is_dir():
-        raise PipelineError(f"{path}/{scale} is missing; run `dvc repro correlate`")
+        raise PipelineError(f"{path}/{scale} is missing; run `uv run dvc repro correlate`")
     group = zarr.open_group(path, mode="r", path=scale)
     get = {name: group[name][:] for name in ("n", "s", "q", *Pairs._fields, "significant")}
     about = group.attrs

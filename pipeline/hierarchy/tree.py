@@ -140,4 +140,4 @@ def load_tree(folder: Path) -> FeatureTree:
         rare, nearest = np.load(folder / "rare.npy").T.copy()
         return FeatureTree(np.load(folder / "linkage.npy"), np.load(folder / "latents.npy"), rare, nearest)
     except FileNotFoundError as error:
-        raise PipelineError(f"{error.filename} is missing; run `dvc repro build_dendrogram`") from None
+        raise PipelineError(f"{error.filename} is missing; run `uv run dvc repro build_dendrogram`") from None

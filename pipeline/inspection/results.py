@@ -15,7 +15,7 @@ def edit(name: str, unlearning: Path, evaluation: Path, grove: Grove) -> dict[st
     """What an edit does, which candidates it was chosen from, and what it did on the test split."""
     if not (unlearning / name / "edit.json").exists():
         known = sorted(f"{path.parent.parent.name}/{path.parent.name}" for path in unlearning.glob("*/*/edit.json"))
-        there = ", ".join(known) or "none yet; run `dvc repro unlearn`"
+        there = ", ".join(known) or "none yet; run `uv run dvc repro unlearn`"
         raise PipelineError(f"there is no edit {name!r}; there are {there}")
     about, sweep = read_json(unlearning / name / "edit.json"), read_json(unlearning / name / "sweep.json")
     file = evaluation / "unlearning.json"
@@ -31,7 +31,7 @@ def edit(name: str, unlearning: Path, evaluation: Path, grove: Grove) -> dict[st
             {"latents": len(group), "words": _words(grove, group), "which": " ".join(map(str, group))}
             for group in about["groups"]
         ],
-        "on the test split": _figures(entry) if entry else "not evaluated yet; run `dvc repro evaluate`",
+        "on the test split": _figures(entry) if entry else "not evaluated yet; run `uv run dvc repro evaluate`",
         "best candidates on dev": [
             {name: value for name, value in row.items() if name not in _LEFT_OUT}
             for row in sorted(sweep["candidates"], key=lambda row: row["objective"])[:8]
@@ -61,5 +61,5 @@ def _words(grove: Grove, latents: list[int], most: int = 4) -> str:
 
 def _figures(entry: dict[str, Any]) -> dict[str, str]:
     """Means with half a 95 % interval."""
-    interval = {name: f" ± {1.96 * error:.2g}" for name, error in entry["stderrs"].items()}
+    interval = {name: f" ± {1.96 * error:.2g} (95 %)" for name, error in entry["stderrs"].items()}
     return {name: f"{value:.4g}{interval.get(name, '')}" for name, value in entry["means"].items()}

@@ -12,7 +12,7 @@ _QUALITY = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spli
 def activations(store: Path) -> dict[str, Any]:
     """Provenance, and every array with its shape, chunks, dtype and size on disk."""
     if not (store / "zarr.json").exists():
-        raise PipelineError(f"{store} is missing; run `dvc repro cache_activations`")
+        raise PipelineError(f"{store} is missing; run `uv run dvc repro cache_activations`")
     attributes = read_json(store / "zarr.json")["attributes"]
     arrays = [_array(folder) for folder in sorted(store.iterdir()) if (folder / "zarr.json").exists()]
     plain = {key: value for key, value in attributes.items() if not isinstance(value, list)}

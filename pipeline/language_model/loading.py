@@ -42,7 +42,7 @@ def model_source(model_dir: Path) -> ModelSource:
         content = read_json(reference)
         return ModelSource(content["id"], content.get("revision"), content.get("dtype"))
     if not (model_dir / "config.json").exists():
-        raise PipelineError(f"{model_dir} holds no language model (no config.json); run `dvc repro prepare`")
+        raise PipelineError(f"{model_dir} holds no language model (no config.json); run `uv run dvc repro prepare`")
     return ModelSource(str(model_dir), None, None)
 
 

@@ -24,7 +24,7 @@ def read_entries(evaluation: Path) -> dict[str, dict[str, Any]]:
     order = ("language_model", "sae", "hierarchy", "unlearning")
     files = sorted(evaluation.glob("*.json"), key=lambda f: (order.index(f.stem) if f.stem in order else 9, f.stem))
     if not files:
-        raise PipelineError(f"{evaluation} holds no figures; run `dvc repro evaluate`")
+        raise PipelineError(f"{evaluation} holds no figures; run `uv run dvc repro evaluate`")
     return {key: entry for file in files for key, entry in read_json(file).items()}
 
 

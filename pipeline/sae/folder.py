@@ -53,7 +53,7 @@ def load_dictionary(folder: Path) -> Dictionary:
     if not (folder / CONFIG).exists() or not (folder / WEIGHTS).exists():
         raise PipelineError(
             f"{folder} holds no sparse autoencoder ({CONFIG} with {WEIGHTS}, or {GEMMA_SCOPE}); "
-            "run `dvc repro train_sae`"
+            "run `uv run dvc repro train_sae`"
         )
     return _sae_lens(read_json(folder / CONFIG), load_file(folder / WEIGHTS), folder)
 

@@ -39,7 +39,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
-        raise PipelineError(f"{path} is missing; run `dvc repro` from the repository's root") from None
+        raise PipelineError(f"{path} is missing; run `uv run dvc repro` from the repository's root") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PipelineError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:

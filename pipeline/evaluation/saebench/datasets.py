@@ -16,7 +16,7 @@ def read_probing(corpus_dir: Path) -> dict[str, dict[str, Texts]]:
     """``{data set: {"train" | "test": {label: texts}}}`` from ``probing.jsonl``, in order of first appearance."""
     path = corpus_dir / "probing.jsonl"
     if not path.exists():
-        raise PipelineError(f"{path} is missing; run `dvc repro prepare`")
+        raise PipelineError(f"{path} is missing; run `uv run dvc repro prepare`")
     tasks: dict[str, dict[str, Texts]] = {}
     for row in read_jsonl(path):
         splits = tasks.setdefault(row["dataset"], {"train": {}, "test": {}})
@@ -25,7 +25,7 @@ def read_probing(corpus_dir: Path) -> dict[str, dict[str, Texts]]:
         if len(splits["train"]) < 2 or set(splits["train"]) != set(splits["test"]):
             raise PipelineError(f"{path}: data set {name} needs at least two labels, each with train and test texts")
     if not tasks:
-        raise PipelineError(f"{path} is empty; run `dvc repro prepare`")
+        raise PipelineError(f"{path} is empty; run `uv run dvc repro prepare`")
     return tasks
 
 
