@@ -6,6 +6,7 @@ from pipeline.files import building, read_json, write_json, write_text
 from pipeline.hierarchy.correlation_file import read_correlation
 from pipeline.hierarchy.tree import load_tree
 from pipeline.report.clustermap import clustermap
+from pipeline.report.curves import curves
 from pipeline.report.evidence import read_evidence
 from pipeline.report.figures import tradeoffs, training_curves, tree_in_training
 from pipeline.report.final_info import collect
@@ -55,6 +56,7 @@ def main() -> str:
         save_figures(folder, figures)
         html = page(evidence, chosen, explorable, Pictures(folder), versions(), made_of)
         write_text(folder / "index.html", html)
+        write_json(folder / "curves.json", curves(evidence))
         write_json(folder / "words.json", words_of_all(tree, reading, explorable, settings.words_per_group))
     write_json(Path("data/final_info.json"), final_info)
     return f"{len(final_info)} entries of figures, {len(figures)} plots, a page of {len(html) / 1e6:.1f} MB"

@@ -7,12 +7,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("pipeline", "stages")
+PROGRAMS = ("experiment", "plot")  # in the root
 
 
 def modules() -> list[str]:
-    """Every module of the library and of the stages, `experiment` too."""
+    """Every module of the library and of the stages, and the two programs in the root."""
     files = [file for package in OURS for file in (ROOT / package).rglob("*.py")]
-    return ["experiment", *sorted(name_of(file) for file in files)]
+    return [*PROGRAMS, *sorted(name_of(file) for file in files)]
 
 
 def name_of(file: Path) -> str:
@@ -78,7 +79,7 @@ def closure(module: str, when_loaded: bool = False) -> set[str]:
         if name in seen:
             continue
         seen.add(name)
-        if is_ours(name) or name == "experiment":
+        if is_ours(name) or name in PROGRAMS:
             waiting += imports(name, when_loaded)
             waiting += [name.rpartition(".")[0]] if "." in name else []
     return seen

@@ -21,8 +21,9 @@ LAYERS = (
     ("pipeline.unlearning",),
     ("pipeline.evaluation",),
     ("pipeline.report",),
+    ("pipeline.comparison",),
     ("pipeline.inspection",),
-    ("stages",),
+    ("stages", "plot"),
 )
 OWNERS = {
     "dvc": ("experiment",),
@@ -36,7 +37,7 @@ OWNERS = {
     "datasets": ("pipeline.corpora",),
     "sae_bench": ("pipeline.evaluation.saebench",),
     "sae_lens": ("pipeline.evaluation.saebench",),
-    "matplotlib": ("pipeline.report",),
+    "matplotlib": ("pipeline.report", "pipeline.comparison"),
 }
 TYPES = {"transformers.PreTrainedModel", "transformers.PreTrainedTokenizerBase"}  # anyone may name them in a signature
 MODULES = modules()

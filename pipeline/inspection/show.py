@@ -38,14 +38,19 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], console: Console)
         return
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     names = list(dict.fromkeys(name for row in rows for name in row))
+    # what does not fit is broken at spaces, never cut off
+    crowded = sum(2 + max(len(_text(row.get(name))) for row in rows) for name in names) > console.width
     for name in names:
         values = [row.get(name) for row in rows]
         number = all(isinstance(value, int | float | None) for value in values)
-        short = number or max(len(_text(value)) for value in values) <= SHORT
+        words = [_text(value) for value in values]
+        short = number or (max(map(len, words)) <= SHORT and not (crowded and any(" " in word for word in words)))
         head = escape(name.replace("_", "\n"))
         table.add_column(head, justify="right" if number else "left", overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*("" if row.get(name) is None else escape(_text(row[name])) for name in names))
+    narrowest = console.measure(table, options=console.options.update(max_width=10_000)).minimum
+    console.width = max(console.width, narrowest)
     console.print(table)
 
 

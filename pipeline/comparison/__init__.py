@@ -1,0 +1,1 @@
+"""Finished runs side by side: what each one changed, and what that did."""

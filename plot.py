@@ -1,0 +1,22 @@
+"""Pictures of all finished runs beside this file (run_*): `python plot.py` writes compare_*.png here."""
+
+from pathlib import Path
+
+from pipeline.comparison.figures import comparison_figures
+from pipeline.comparison.runs import read_runs
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """One line for every picture; without a finished run, a sentence and exit code 1."""
+    folders = [folder for folder in HERE.glob("run_*") if (folder / "final_info.json").exists()]
+    if not folders:
+        raise SystemExit("error: there is no finished run here; run `python experiment.py --out_dir=run_7` first")
+    for name, figure in comparison_figures(read_runs(folders)).items():
+        figure.savefig(HERE / f"{name}.png", dpi=150)
+        print(f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
