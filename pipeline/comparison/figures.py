@@ -90,7 +90,7 @@ def forgetting(runs: Sequence[Run], level: str) -> Figure:
         ax.set_title(literal(run.name))
     for ax in axes[len(measured) :]:
         ax.set_visible(False)
-    for ax in axes[:: columns]:
+    for ax in axes[::columns]:
         ax.set_ylabel("siblings' loss, points")
     for ax in axes[len(measured) - columns : len(measured)]:
         ax.set_xlabel("still chosen out of four, %")
