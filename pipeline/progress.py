@@ -2,16 +2,29 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], what: str, total: int, unit: str, done: int = 0, scale: int = 1) -> Iterator[Item]:
+def _nothing(done: int) -> str:
+    return ""
+
+
+def track(
+    items: Iterable[Item],
+    what: str,
+    total: int,
+    unit: str,
+    done: int = 0,
+    scale: int = 1,
+    note: Callable[[int], str] = _nothing,
+) -> Iterator[Item]:
     """Yield ``items`` while showing ``done * scale`` of ``total * scale`` units, the rate and the time left.
 
-    Arguments count items; ``scale`` is the number of units in one item (tokens in a batch, say).
+    Arguments count items; ``scale`` is the number of units in one item (tokens in a batch, say). ``note`` says one more
+    thing of the units that are done.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -19,13 +32,22 @@ def track(items: Iterable[Item], what: str, total: int, unit: str, done: int = 0
         with tqdm(total=total * scale, initial=done * scale, desc=what, unit=unit, unit_scale=True) as bar:
             for item in items:
                 yield item
+                done += 1
+                bar.set_postfix_str(note(done * scale), refresh=False)
                 bar.update(scale)
         return
-    yield from _plain_lines(items, what, total, unit, done, scale)
+    yield from _plain_lines(items, what, total, unit, done, scale, note)
 
 
 def _plain_lines(
-    items: Iterable[Item], what: str, total: int, unit: str, done: int, scale: int, every: float = 20.0
+    items: Iterable[Item],
+    what: str,
+    total: int,
+    unit: str,
+    done: int,
+    scale: int,
+    note: Callable[[int], str],
+    every: float = 20.0,
 ) -> Iterator[Item]:
     """One line on stderr about every ``every`` seconds."""
     start = said = time.monotonic()
@@ -39,9 +61,10 @@ def _plain_lines(
             rate = (done - first) / (now - start)
             left = (total - done) / rate
             speed = f"{rate * scale:,.0f} {unit}/s" if rate * scale >= 1 else f"{1 / (rate * scale):.0f} s each"
+            parts = [speed, note(done * scale), f"{left:.0f} s left"]
             print(
                 f"{what}: {done * scale:,} of {total * scale:,} {unit} ({done / total:.0%}), "
-                f"{speed}, {left:.0f} s left",
+                f"{', '.join(filter(None, parts))}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -61,7 +61,7 @@ def build_store(
             with hooked_forward(model, points) as forward:
                 announce(job, forward, bytes_per_row)
                 if settings.workers == 1 and settings.scheduler is None:
-                    cache(job, forward, d_model)
+                    cache(job, forward, d_model, bytes_per_row)
             if settings.workers > 1 or settings.scheduler is not None:
                 from pipeline.activations.sharing import SharedJob, fill_with_workers
 

@@ -62,13 +62,14 @@ def hooked_forward(model: PreTrainedModel, points: Mapping[str, tuple[int, str]]
         yield forward
 
 
-def cache(job: CachingJob, forward: Forward, d_model: int) -> None:
+def cache(job: CachingJob, forward: Forward, d_model: int, bytes_per_row: int) -> None:
     """Fill every unfinished window, with progress, and declare the stores complete."""
     windows = job.unfinished()
     left = sum(window.n_rows for window in windows)
     steps = _every(PROGRESS, fill_windows(job, forward, d_model, windows))
     done = (job.plan.n_rows - left) // PROGRESS
-    for _ in track(steps, "caching", max(1, job.plan.n_rows // PROGRESS), "tokens", done, PROGRESS):
+    total = max(1, job.plan.n_rows // PROGRESS)
+    for _ in track(steps, "caching", total, "tokens", done, PROGRESS, lambda n: f"{n * bytes_per_row / 1e9:.2f} GB"):
         pass
     job.finish()
 
@@ -100,7 +101,9 @@ def _fill(job: CachingJob, forward: Forward, window: Window, rows: Mapping[str, 
         acts = forward(torch.from_numpy(batch.token_ids_bt))
         stored = torch.from_numpy(np.flatnonzero(batch.stored_bt))
         for name, rows_nd in rows.items():
-            acts_nd = acts[name].flatten(0, 1).index_select(0, stored.to(acts[name].device))
+            acts_nd = acts[name].flatten(0, 1)
+            if len(stored) < len(acts_nd):
+                acts_nd = acts_nd.index_select(0, stored.to(acts_nd.device))
             _bits(rows_nd)[batch.destination] = _bits(acts_nd.to(rows_nd.dtype).cpu())
         yield len(batch.destination)
 

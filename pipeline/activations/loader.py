@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from pipeline.activations.kernels import gather_widened
 from pipeline.activations.store import ActivationStore
 from pipeline.errors import PipelineError
 
@@ -81,20 +82,35 @@ class ActivationLoader:
 
     def _stream(self, epoch: int, row: int) -> Iterator[torch.Tensor]:
         """Batches from a position on; they may span groups and epochs."""
-        home = self.device if self.resident else "cpu"
-        batch_bd = torch.empty(self.batch_size, self.store.d_model, dtype=self.store.raw_dtype, device=home)
-        filled = 0
+        filled, batch_bd = 0, self._empty_batch()
         for group, rows_nd in self._read_ahead(self._groups(epoch, row)):
-            order = torch.from_numpy(self._rng(group.epoch, 1 + group.number).permutation(group.n_rows))
+            order = self._rng(group.epoch, 1 + group.number).permutation(group.n_rows)
             start = max(0, row - group.first_row) if group.epoch == epoch else 0
             while start < group.n_rows:
-                taken = order[start : start + self.batch_size - filled].to(home)
-                torch.index_select(rows_nd, 0, taken, out=batch_bd[filled : filled + len(taken)])
+                taken = order[start : start + self.batch_size - filled]
+                self._gather(rows_nd, taken, batch_bd[filled : filled + len(taken)])
                 start, filled = start + len(taken), filled + len(taken)
                 if filled == self.batch_size:
                     self._epoch, self._row = group.epoch, group.first_row + start
-                    yield self.store.to_float(batch_bd.to(self.device))
-                    filled = 0
+                    yield batch_bd if self._widens else self.store.to_float(batch_bd.to(self.device))
+                    filled, batch_bd = 0, self._empty_batch() if self._widens else batch_bd
+
+    @property
+    def _widens(self) -> bool:
+        """Rows are picked and made float32 in one pass; for a GPU they travel as stored, which is half as much."""
+        return self.store.dtype == "bfloat16" and self.device == "cpu"
+
+    def _empty_batch(self) -> torch.Tensor:
+        shape = self.batch_size, self.store.d_model
+        if self._widens:
+            return torch.empty(shape)
+        return torch.empty(shape, dtype=self.store.raw_dtype, device=self.device if self.resident else "cpu")
+
+    def _gather(self, rows_nd: torch.Tensor, taken: np.ndarray, out_bd: torch.Tensor) -> None:
+        if self._widens:
+            gather_widened(rows_nd.numpy().view(np.uint16), taken, out_bd.numpy().view(np.uint32))
+        else:
+            torch.index_select(rows_nd, 0, torch.from_numpy(taken).to(rows_nd.device), out=out_bd)
 
     def _groups(self, epoch: int, row: int) -> Iterator[Group]:
         """The groups from the one that holds ``row`` of ``epoch`` on, without end."""

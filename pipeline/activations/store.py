@@ -1,14 +1,14 @@
 """The activation store, read. Its arrays and attributes are specified in data/README.md.
 
 A store is a Zarr v3 group. Its array ``manifest`` has one line per window: the number of rows (0: the window was never
-finished) and a crc32c of every chunk. Rows are checked against it whenever they are read here.
+finished) and a checksum (xxh3) of every chunk. Rows are checked against it whenever they are read here.
 """
 
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 import torch
+import xxhash
 import zarr
 from zarr.core.buffer.cpu import buffer_prototype
 from zarr.storage import LocalStore
@@ -17,7 +17,7 @@ from pipeline.activations.location import open_group, resolve
 from pipeline.activations.windows import Window, split_windows
 from pipeline.errors import PipelineError
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had crc32c in its manifest
 TOKEN_ARRAYS = ("token_id", "doc_id", "seq_id", "pos")
 ROW_ARRAYS = (*TOKEN_ARRAYS, "norm")
 BITS = {"bfloat16": np.uint16, "float16": np.float16, "float32": np.float32}  # zarr has no bfloat16
@@ -123,5 +123,5 @@ class ActivationStore:
 
 
 def checksum(values: np.ndarray) -> int:
-    """crc32c of an array's bytes."""
-    return google_crc32c.value(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    """xxh3 (64 bits) of an array's bytes; several times as fast as crc32c, which was a quarter of reading."""
+    return xxhash.xxh3_64_intdigest(np.ascontiguousarray(values))

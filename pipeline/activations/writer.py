@@ -10,6 +10,7 @@ import zarr
 from numcodecs import BitRound
 from zarr.codecs import BloscCodec
 
+from pipeline.activations.kernels import add_moments
 from pipeline.activations.location import is_url, open_group
 from pipeline.activations.store import BITS, ROW_ARRAYS, SCHEMA, TOKEN_ARRAYS, checksum
 from pipeline.activations.windows import Window, choose_chunk_rows, split_windows
@@ -51,7 +52,7 @@ def create_store(
     for name in ("window_mean", "window_m2"):
         _create(group, name, (n_windows, d_model), (1, d_model), np.float64)
     columns = 1 + len(ROW_ARRAYS) + window_rows // chunk_rows
-    _create(group, "manifest", (n_windows, columns), (1, columns), np.uint32)
+    _create(group, "manifest", (n_windows, columns), (1, columns), np.uint64)
 
 
 def _create(
@@ -118,7 +119,7 @@ class WindowWriter:
         self._arrays["window_mean"][window.number] = statistics.mean_d
         self._arrays["window_m2"][window.number] = statistics.m2_d
         sums = [checksum(rows[name]) for name in ROW_ARRAYS] + [checksum(chunk) for chunk in chunks]
-        line = np.zeros(self._arrays["manifest"].shape[1], np.uint32)
+        line = np.zeros(self._arrays["manifest"].shape[1], np.uint64)
         line[: 1 + len(sums)] = [window.n_rows, *sums]
         self._arrays["manifest"][window.number] = line
 
@@ -143,18 +144,14 @@ class WindowStatistics:
 
     @classmethod
     def of(cls, acts_nd: torch.Tensor) -> "WindowStatistics":
-        """Blocks of 128 rows stay in the processor's cache; squares of bfloat16 are exact in float32."""
-        sum_d = torch.zeros(acts_nd.shape[1], dtype=torch.float64)
-        square_d = torch.zeros_like(sum_d)
-        norm_n = torch.empty(len(acts_nd), dtype=torch.float64)
-        for start in range(0, len(acts_nd), 128):
-            block_nd = acts_nd[start : start + 128].double()
-            sum_d += block_nd.sum(0)
-            block_nd.square_()
-            square_d += block_nd.sum(0)
-            torch.sum(block_nd, 1, out=norm_n[start : start + 128])
-        m2_d = (square_d - sum_d.square() / len(acts_nd)).clamp_(min=0)
-        return cls((sum_d / len(acts_nd)).numpy(), m2_d.numpy(), norm_n.sqrt_().float().numpy())
+        """Blocks of 128 rows stay in the processor's cache."""
+        n_rows, d_model = acts_nd.shape
+        sum_d, square_d, square_n = np.zeros(d_model), np.zeros(d_model), np.zeros(n_rows)
+        for start in range(0, n_rows, 128):
+            block_nd = acts_nd[start : start + 128].float().numpy()
+            add_moments(block_nd, sum_d, square_d, square_n[start : start + 128])
+        m2_d = np.maximum(square_d - sum_d**2 / n_rows, 0)
+        return cls(sum_d / n_rows, m2_d, np.sqrt(square_n).astype(np.float32))
 
 
 def merge_statistics(counts: list[int], mean_wd: np.ndarray, m2_wd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
