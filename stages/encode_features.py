@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pipeline.activations.codes import CodesStore
-from pipeline.activations.codes_writer import CodesWriter
 from pipeline.activations.encoding import encode_store
 from pipeline.activations.store import ActivationStore
 from pipeline.files import building, hash_files
@@ -23,11 +22,8 @@ def main() -> str:
     dictionary = load_dictionary(Path("data/sae")).to(device)
     sae_files = [Path("data/sae/cfg.json"), Path("data/sae/sae_weights.safetensors")]
     provenance = {"activations": store.attributes, "sae_sha256": hash_files(sae_files)}
-    with (
-        building(Path("data/features.zarr"), provenance) as folder,
-        CodesWriter(folder, store.n_tokens, dictionary.d_sae, provenance) as writer,
-    ):
-        encode_store(store, dictionary, writer, device)
+    with building(Path("data/features.zarr"), provenance) as folder:
+        encode_store(store, dictionary, folder, provenance, device)
     codes = CodesStore.open(Path("data/features.zarr"))
     silent = int((codes.latent_counts() == 0).sum())
     return f"{codes.nnz / codes.n_tokens:.1f} latents per token on {codes.n_tokens:,} tokens, {silent} never active"

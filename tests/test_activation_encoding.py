@@ -1,11 +1,12 @@
-"""Encoding a store: text order out of permuted windows, values equal to a dense encoder, memory of one window."""
+"""Encoding a store: text order out of permuted windows, values equal to a dense encoder, resumed after a kill."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.activations.codes import CodesStore
-from pipeline.activations.codes_writer import CodesWriter
 from pipeline.activations.encoding import encode_store
 from pipeline.activations.store import ActivationStore
 from pipeline.activations.windows import split_windows
@@ -26,10 +27,28 @@ class Positive:
         return indptr, latent.astype(np.uint16), codes[row, latent]
 
 
+class Killed(Positive):
+    """Dies when it has encoded ``after`` rows."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def encode_sparse(self, acts_bd):
+        self.left -= len(acts_bd)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().encode_sparse(acts_bd)
+
+
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> tuple[torch.Tensor, CodesStore]:
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("encoding")
+
+
+@pytest.fixture(scope="module")
+def pair(place) -> tuple[torch.Tensor, CodesStore]:
     """Activations in text order, and the codes of a store that holds them permuted; 9 tokens a sequence."""
-    folder = tmp_path_factory.mktemp("encoding")
+    folder = place
     acts_nd = torch.randn(N, D, generator=torch.Generator().manual_seed(0)).bfloat16()
     options = {"dtype": "bfloat16", "window_rows": WINDOW, "chunk_mib": 1, "compression": "none", "attributes": {}}
     create_store(folder / "a.zarr", N, D, **options)
@@ -41,8 +60,8 @@ def pair(tmp_path_factory) -> tuple[torch.Tensor, CodesStore]:
         writer.write(window, acts_nd[torch.from_numpy(rows)], tokens)
     writer.finish(split_windows(N, WINDOW))
     store, encoder = ActivationStore.open(folder / "a.zarr"), Positive()
-    with CodesWriter(folder / "f.zarr", N, encoder.d_sae, {}) as codes:
-        encode_store(store, encoder, codes, batch=50)
+    (folder / "f.zarr").mkdir()
+    encode_store(store, encoder, folder / "f.zarr", {})
     return acts_nd.float(), CodesStore.open(folder / "f.zarr")
 
 
@@ -61,3 +80,18 @@ def test_the_codes_equal_a_dense_encoder(pair):
     rows, values = store.occurrences(7)
     np.testing.assert_array_equal(rows, np.flatnonzero(dense[:, 7]))
     np.testing.assert_array_equal(values, dense[rows, 7])
+
+
+def test_a_killed_call_goes_on_where_it_stopped_and_ends_with_the_same_bytes(pair, place):
+    again = place / "again.zarr"
+    again.mkdir()
+    store = ActivationStore.open(place / "a.zarr")
+    with pytest.raises(KeyboardInterrupt):
+        encode_store(store, Killed(after=2 * WINDOW), again, {})
+    kept = sorted(path.name for path in again.rglob("*.npz"))
+    assert kept == ["0.npz", "1.npz"]
+    (again / "indptr").mkdir()  # as if it had been killed later, while the store was put together
+    (again / "indptr/zarr.json").write_text("{")
+    encode_store(store, Killed(after=N - 2 * WINDOW), again, {})  # no more rows than are left
+    expected = {path.relative_to(place / "f.zarr"): path.read_bytes() for path in (place / "f.zarr").rglob("*.*")}
+    assert {path.relative_to(again): path.read_bytes() for path in again.rglob("*.*")} == expected

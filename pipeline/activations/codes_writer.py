@@ -23,13 +23,13 @@ _ENTRY = np.dtype([("latent", np.uint32), ("row", np.int64), ("value", np.float3
 
 
 class CodesWriter:
-    """Writes a store of ``n_tokens`` rows under ``path``; a context manager that ends with the arrays by latent."""
+    """Writes a store of ``n_tokens`` rows under ``path``, where none may be; ends with the arrays by latent."""
 
     def __init__(self, path: Path, n_tokens: int, n_latents: int, attributes: Mapping[str, Any]) -> None:
         self.n_tokens, self.n_latents, self._written = n_tokens, n_latents, 0
         self._path = path
         self._counts_s = np.zeros(n_latents, np.int64)
-        self._group = zarr.open_group(str(path), mode="w", attributes={**attributes, "d_sae": n_latents})
+        self._group = zarr.open_group(str(path), mode="a", attributes={**attributes, "d_sae": n_latents})
         index_dtype = np.uint16 if n_latents <= 1 << 16 else np.uint32
         kinds = {"indptr": np.int64, "index": index_dtype, "value": np.float32}
         kinds |= dict.fromkeys(TOKEN_ARRAYS, np.int32)
