@@ -11,6 +11,7 @@ import argparse
 import functools
 import json
 import multiprocessing
+import os
 import platform
 import shutil
 import tempfile
@@ -21,23 +22,18 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks import store_peer
-from benchmarks.store_inputs import make_model
-from pipeline.activations.caching import CachingJob, fill_windows, hooked_forward
+from benchmarks.store_inputs import BATCH, CONTEXT, full_contexts, interleaved, make_model, new_job
+from pipeline.activations.caching import fill_windows, hooked_forward
 from pipeline.activations.loader import ActivationLoader
 from pipeline.activations.store import ActivationStore
-from pipeline.activations.tokens import TokenPlan
 from pipeline.activations.windows import window_batches
-from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.language_model.loading import load_model
 from pipeline.runtime import prepare_process
 from pipeline.sae.trainer import Trainer
 from pipeline.settings.sae import SAESettings
-
-CONTEXT, BATCH = 256, 4096
 
 
 def main() -> None:
@@ -166,34 +162,6 @@ def read_ours(store: ActivationStore, n_rows: int, memory_mib: int) -> None:
         pass
 
 
-def full_contexts(n_tokens: int) -> TokenPlan:
-    """A plan of full sequences without special tokens."""
-    start = np.arange(0, n_tokens + 1, CONTEXT, dtype=np.int64)
-    token_id = np.random.default_rng(0).integers(4, 4000, n_tokens).astype(np.int32)
-    return TokenPlan(token_id, np.zeros(n_tokens, np.int32), start, start, ())
-
-
-def new_job(path: Path, plan: TokenPlan, name: str, d_model: int) -> CachingJob:
-    window_rows = min(131_072, plan.n_rows)
-    options = {"dtype": "bfloat16", "window_rows": window_rows, "chunk_mib": 16, "compression": "none"}
-    create_store(path, plan.n_rows, d_model, **options, attributes={})
-    return CachingJob(plan, {name: WindowWriter(path)}, window_rows, BATCH, 0)
-
-
-def interleaved(
-    variants: dict[str, Callable[[], float]], repeats: int, before: Callable[[str], object] = lambda name: None
-) -> dict[str, float]:
-    """The least CPU seconds that each variant reports over ``repeats`` rounds, after one that is not counted."""
-    best = dict.fromkeys(variants, float("inf"))
-    for round_ in range(repeats + 1):
-        for name, work in variants.items():
-            before(name)
-            seconds = work()
-            if round_:
-                best[name] = min(best[name], seconds)
-    return best
-
-
 def cpu_seconds(work: Callable, *arguments: object) -> float:
     """CPU seconds, user and system, of all threads of this process."""
     started = time.process_time()
@@ -209,7 +177,13 @@ def in_peer(work: Callable, *arguments: object) -> float:
 @functools.cache
 def _peer() -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=torch.set_num_threads, initargs=(1,))
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_as_its_users)
+
+
+def _as_its_users() -> None:
+    """One thread, and none of what ``prepare_process`` sets."""
+    os.environ.pop("THP_MEM_ALLOC_ENABLE")
+    torch.set_num_threads(1)
 
 
 def folder_bytes(folder: Path) -> int:

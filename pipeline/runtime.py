@@ -17,6 +17,7 @@ def prepare_process(threads: int) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
         libc.mallopt(_M_TOP_PAD, 256 << 20)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks Linux for huge pages: fewer faults, faster gathers
     import torch
 
     torch.set_num_threads(threads)

@@ -41,7 +41,7 @@ def look(given: argparse.Namespace) -> dict[str, Any] | str:
     if given.what in ("activations", "sae"):
         from pipeline.inspection import stores
 
-        return stores.activations(ACTIVATIONS) if given.what == "activations" else stores.sae(SAE, EVALUATION)
+        return stores.activations(ACTIVATIONS, MODEL) if given.what == "activations" else stores.sae(SAE, EVALUATION)
     from pipeline.inspection import results, trees
 
     if given.what == "run":

@@ -176,4 +176,4 @@ def test_every_stage_runs_offline(tmp_path: Path) -> None:
         for level in ("domain", "topic"):
             assert 0 <= info[f"unlearning/{method}/{level}"]["means"]["forget_mcq"] <= 1
     store = read_json(tmp_path / "work/data/activations.zarr/zarr.json")["attributes"]
-    assert (store["model"]["id"], store["layer"]) == (GEMMA, 5)
+    assert (store["model"]["id"], store["model"]["revision"], store["layer"]) == (GEMMA, hub_cache.COMMIT, 5)

@@ -32,6 +32,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_sae(data / "sae/sae_weights.safetensors")
     store = zarr.open_group(data / "activations.zarr", mode="w", attributes={"layer": 1, "hook_point": "x"})
     store.create_array("activations", shape=(11, 4), chunks=(8, 4), dtype="uint16")[:] = 1
+    columns = {"token_id": [4, 1, 2, *range(8)], "doc_id": [0] * 11, "seq_id": [1, 0, 0, *[2] * 8]}
+    columns |= {"pos": [0, 1, 0, *range(8)], "norm": [9.0, 1.0, 3.0, *[2.0] * 8]}
+    for name, values in columns.items():
+        array = np.array(values, np.float32 if name == "norm" else np.int32)
+        store.create_array(name, shape=(11,), chunks=(11,), dtype=array.dtype)[:] = array
     return data
 
 
@@ -57,13 +62,16 @@ def tokens(data: Path) -> TokenText:
     return TokenText.open(data / "model")
 
 
-def test_activations_are_described_without_reading_them(data: Path) -> None:
-    found = stores.activations(data / "activations.zarr")
+def test_activations_are_described_with_their_norms_and_text(data: Path) -> None:
+    found = stores.activations(data / "activations.zarr", data / "model")
     assert found["hook_point"] == "x"
-    (array,) = found["arrays"]
+    array = found["arrays"][0]
+    assert [row["rows"] for row in found["norms"]] == [1, 8, 0, 1, *[0] * 7, 1]
+    first, second, _ = found["rows"]  # text order, which is not that of the rows
+    assert first["text"] == f"{PLANTED} river" and first["positions"] == "0 to 1" and second["text"] == "guild"
     assert (array["shape"], array["chunks"], array["dtype"]) == ("11x4", "8x4", "uint16")
     with pytest.raises(PipelineError, match="run `uv run dvc repro cache_activations`"):
-        stores.activations(data / "nothing.zarr")
+        stores.activations(data / "nothing.zarr", data / "model")
 
 
 def test_sae(data: Path) -> None:

@@ -1,22 +1,64 @@
-"""The activation store and the dictionary, from their descriptions alone: no array is read."""
+"""The activation store and the dictionary: what they are, how large, and a few rows as text."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipeline.activations.glance import first_sequences, norms
+from pipeline.activations.location import ADDRESS
 from pipeline.errors import PipelineError
 from pipeline.files import read_json
+from pipeline.language_model.token_text import TokenText
 
 _QUALITY = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
 
 
-def activations(store: Path) -> dict[str, Any]:
-    """Provenance, and every array with its shape, chunks, dtype and size on disk."""
+BINS, SEQUENCES, WORDS = 12, 3, 24  # of the norms' histogram; shown, and tokens of each
+
+
+def activations(store: Path, model: Path) -> dict[str, Any]:
+    """Provenance, every array with its shape, chunks, dtype and size on disk, the rows' norms, some rows as text."""
+    if (store / ADDRESS).exists():
+        raise PipelineError(f"{store} stands for {read_json(store / ADDRESS)['url']}; open that with zarr to see it")
     if not (store / "zarr.json").exists():
         raise PipelineError(f"{store} is missing; run `uv run dvc repro cache_activations`")
     attributes = read_json(store / "zarr.json")["attributes"]
     arrays = [_array(folder) for folder in sorted(store.iterdir()) if (folder / "zarr.json").exists()]
     plain = {key: value for key, value in attributes.items() if not isinstance(value, list)}
-    return {"store": str(store), **plain, "arrays": arrays}
+    about = {"store": str(store), "gb_on_disk": round(sum(row.get("mb_on_disk", 0) for row in arrays) / 1e3, 3)}
+    return {**about, **plain, "arrays": arrays, "norms": histogram(norms(store)), "rows": _as_text(store, model)}
+
+
+def histogram(norm_n: np.ndarray) -> list[dict[str, Any]]:
+    """Equal bins from the least to the largest norm; a few huge ones at the end betray special tokens."""
+    counts, edges = np.histogram(norm_n, bins=BINS)
+    return [
+        {
+            "norm from": round(float(low), 2),
+            "to": round(float(high), 2),
+            "rows": int(count),
+            "": "#" * _bar(count, counts),
+        }
+        for low, high, count in zip(edges, edges[1:], counts, strict=False)
+    ]
+
+
+def _bar(count: int, counts: np.ndarray) -> int:
+    return int(np.ceil(40 * count / counts.max()))
+
+
+def _as_text(store: Path, model: Path) -> list[dict[str, Any]]:
+    tokens = TokenText.open(model)
+    return [
+        {
+            "document": int(rows["doc_id"][0]),
+            "positions": f"{rows['pos'][0]} to {rows['pos'][-1]}",
+            "mean_norm": round(float(rows["norm"].mean()), 2),
+            "text": "".join(tokens.piece(int(token)) for token in rows["token_id"][:WORDS]).strip(),
+        }
+        for rows in first_sequences(store, SEQUENCES)
+    ]
 
 
 def _array(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -117,8 +118,11 @@ def model_identity(model_dir: Path) -> dict[str, str | None]:
         name = _load_config(source).name_or_path if source.id != str(model_dir) else model_dir.name
         weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
         return {"id": name, "revision": source.revision, "weights_sha256": hash_files(weights)}
-    commit = getattr(_load_config(source), "_commit_hash", None)
-    return {"id": source.id, "revision": commit or source.revision, "weights_sha256": None}
+    _load_config(source)  # now the cache has it, in a folder named by its commit
+    cached = try_to_load_from_cache(source.id, "config.json", revision=source.revision)
+    if not isinstance(cached, str):
+        raise PipelineError(f"the local Hugging Face cache has lost {source.id}; run `hf download {source.id}`")
+    return {"id": source.id, "revision": Path(cached).parent.name, "weights_sha256": None}
 
 
 def _load_config(source: ModelSource) -> PreTrainedConfig:
