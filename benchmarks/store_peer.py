@@ -64,8 +64,21 @@ def write(folder: Path, shape: tuple[int, int, int], n_tokens: int, dtype: str) 
 
 
 def read(folder: Path, d_model: int, context: int, n_rows: int, batch_size: int, buffer_rows: int) -> int:
-    """Read shuffled batches from a folder that ``write`` made; returns the rows served."""
-    store = ActivationsStore(
+    """Read the next ``n_rows`` in shuffled batches from a folder that ``write`` made; returns the rows served."""
+    store = opened(folder, d_model, context, n_rows, batch_size, buffer_rows)
+    served = 0
+    with quiet():
+        while served < n_rows:
+            served += len(store.next_batch())
+    return served
+
+
+@functools.cache
+def opened(
+    folder: Path, d_model: int, context: int, n_rows: int, batch_size: int, buffer_rows: int
+) -> ActivationsStore:
+    """The folder's store with its buffer; it begins again when it has served everything."""
+    return ActivationsStore(
         model=ReadyModel(torch.zeros(1, context, d_model)),
         dataset=None,
         streaming=False,
@@ -83,11 +96,6 @@ def read(folder: Path, d_model: int, context: int, n_rows: int, batch_size: int,
         dtype="float32",
         cached_activations_path=str(folder),
     )
-    served = 0
-    with quiet():
-        while served < n_rows:
-            served += len(store.next_batch())
-    return served
 
 
 @contextlib.contextmanager

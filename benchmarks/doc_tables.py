@@ -1,0 +1,110 @@
+"""The tables of docs/, from the results beside this file.
+
+    uv run python -m benchmarks.doc_tables
+
+rewrites what stands between `<!-- table NAME -->` and `<!-- end -->` in docs/*.md; a test compares.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def store_speed(found: dict[str, Any]) -> str:
+    """The store against its peer and its limits, with the bars that were set for it."""
+    writing, loading = found["writing"], found["loading"]
+    rows = [
+        ["writing, against SAELens in float32", writing["ratio_to_sae_lens_float32"], 8],
+        ["writing, against SAELens in float16", writing["ratio_to_sae_lens_float16"], 5],
+        ["loading shuffled batches, against SAELens", loading["ratio_to_sae_lens"], 12],
+        ["training fed from disk, against from memory", found["training"]["ratio_disk_to_memory"], 0.97],
+        ["caching, against its forward passes alone", found["caching"]["ratio_whole_to_bare"], 0.95],
+    ]
+    return markdown(["measure", "ratio", "bar"], [[name, f"{ratio:.2f}", str(bar)] for name, ratio, bar in rows])
+
+
+def store_compression(found: dict[str, Any]) -> str:
+    """What each form of the store costs on disk, in reading, and in a dictionary trained from it."""
+    rows = [
+        [
+            row["form"],
+            f"{row['bytes_per_row']:.0f}",
+            f"{row['bytes_per_row'] / found['table'][0]['bytes_per_row']:.0%}",
+            f"{row['read_cpu_s_per_gb']:.2f}",
+            f"{row['explained_variance']:.4f}",
+        ]
+        for row in found["table"]
+    ]
+    head = ["form", f"bytes a row (d = {found['d_model']})", "size", "CPU s to read a GB", "explained variance"]
+    return markdown(head, rows)
+
+
+def store_memory(found: dict[str, Any]) -> str:
+    """Peak memory of a process that loads and runs the first layers."""
+    peaks = found["peak_mb_by_layers_loaded"]
+    return markdown(["layers loaded", "peak, GB"], [[n, f"{mb / 1e3:.2f}"] for n, mb in peaks.items()])
+
+
+def correlation(found: dict[str, Any]) -> str:
+    """Cost of the pair sums and of the tree."""
+    said = ("wall_s", "cpu_s", "peak_gib", "load")
+    rows = [
+        [case, *(str(row[name]) for name in said), ", ".join(f"{k} {v}" for k, v in row.items() if k not in said)]
+        for case, row in found.items()
+    ]
+    return markdown(["case", "wall s", "CPU s", "peak GiB", "load", ""], rows)
+
+
+def world_tree(found: dict[str, Any]) -> str:
+    """Medians over the worlds: quality of each dictionary, AMI of its trees with the true topics, shuffled leaves last."""
+    by_variant = defaultdict(list)
+    for row in found["rows"]:
+        by_variant[row["variant"]].append(row)
+    trees = ("token, average", "document, average", "document, complete", "document, ward")
+    lines = []
+    for variant, rows in by_variant.items():
+        quality = [f"{median(row[name] for row in rows):.3f}" for name in ("explained_variance", "spliced_cloze")]
+        topics = [f"{median(row['ami'][tree]['topic'] for row in rows):.2f}" for tree in trees]
+        shuffled = f"{median(row['ami']['document, average']['topic_null'] for row in rows):.2f}"
+        lines.append([variant, *quality, *topics, shuffled])
+    return markdown(["dictionary", "explained variance", "spliced cloze", *trees, "shuffled leaves"], lines)
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "store_speed": store_speed,
+    "store_compression": store_compression,
+    "store_memory": store_memory,
+    "correlation": correlation,
+    "world_tree": world_tree,
+}
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def filled(page: str) -> str:
+    """The page with every table made anew."""
+
+    def fill(match: re.Match[str]) -> str:
+        found = json.loads((ROOT / "benchmarks" / f"{match[2]}.json").read_text(encoding="utf-8"))
+        return f"{match[1]}{TABLES[match[2]](found)}\n{match[3]}"
+
+    return TABLE.sub(fill, page)
+
+
+def main() -> None:
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Which dictionary and which linkage show the world's true tree? Three worlds, both scales, beside shuffled leaves.
+
+    uv run python -m benchmarks.world_tree FOLDER 0 1 2
+
+makes the worlds in FOLDER (three minutes a seed; kept), trains every variant of the dictionary on each and writes
+benchmarks/world_tree.json as it goes: per variant and seed the dictionary's quality on test text, and for every scale
+and linkage the AMI of the best cut with the true domains, topics and entities, with shuffled leaves beside.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.seed_world import seed_world
+from pipeline.activations.codes import CodesStore
+from pipeline.activations.encoding import encode_store
+from pipeline.activations.store import ActivationStore
+from pipeline.evaluation.knowledge import sae_figures
+from pipeline.evaluation.truth import SHARES, Belonging, belonging, best_ami
+from pipeline.files import building, read_json, read_jsonl, write_json
+from pipeline.hierarchy.correlation import correlate, plan_for
+from pipeline.hierarchy.dendrogram import build_tree
+from pipeline.hierarchy.source import Source
+from pipeline.hierarchy.tree import FeatureTree
+from pipeline.runtime import prepare_process
+from pipeline.sae.build import build_dictionary
+from pipeline.sae.folder import load_dictionary
+from pipeline.settings.activations import ActivationsSettings
+from pipeline.settings.dendrogram import DendrogramSettings
+from pipeline.settings.sae import SAESettings
+from pipeline.unlearning.edit import no_edit
+from pipeline.unlearning.subject import open_subject
+
+RESULT = Path(__file__).with_suffix(".json")
+DEFAULT = SAESettings()
+VARIANTS = {
+    "default": DEFAULT,
+    "lr 1e-3, AuxK 1/32": replace(DEFAULT, learning_rate=1e-3, aux_weight=1 / 32),
+    "lr 1e-3, AuxK 1/4": replace(DEFAULT, learning_rate=1e-3, aux_weight=0.25),
+    "lr 2e-3, AuxK 1/32": replace(DEFAULT, learning_rate=2e-3, aux_weight=1 / 32),
+    "lr 5e-4, AuxK 1/32": replace(DEFAULT, learning_rate=5e-4, aux_weight=1 / 32),
+    "k 12": replace(DEFAULT, k=12),
+}
+LINKAGES = ("average", "complete", "ward")
+
+
+def main(folder: Path, seeds: list[int]) -> None:
+    prepare_process(threads=1)
+    rows = read_json(RESULT)["rows"] if RESULT.exists() else []
+    done = {(row["variant"], row["seed"]) for row in rows}
+    for seed in seeds:
+        data = seed_world(folder, seed, until="cache_activations")
+        for name, settings in VARIANTS.items():
+            if (name, seed) not in done:
+                rows.append({"variant": name, "seed": seed, **measure(data, settings, seed)})
+                write_json(RESULT, {"rows": rows})
+                print(rows[-1], flush=True)
+
+
+def measure(data: Path, settings: SAESettings, seed: int) -> dict:
+    """Train and encode in a scratch folder, then look at the dictionary and at its trees."""
+    with building(data / "variant") as scratch:
+        sae, features = scratch / "sae", scratch / "features.zarr"
+        for path in (sae, features):
+            path.mkdir()
+        store = ActivationStore.open(data / "activations.zarr")
+        build_dictionary(store, settings, seed, "cpu", 2048, sae)
+        encode_store(store, load_dictionary(sae), features, {})
+        return quality(data, sae, features, seed) | {"ami": trees(data, features, seed)}
+
+
+def quality(data: Path, sae: Path, features: Path, seed: int) -> dict[str, float]:
+    """The dictionary's figures on test text."""
+    subject = open_subject(data / "model", sae, data / "corpus", ActivationsSettings(), {"domain": 0}, "cpu")
+    bench = subject.bench(*subject.split("test"))
+    before = bench.measure(no_edit("", (), subject.layer))
+    return sae_figures(bench, before, CodesStore.open(features).latent_counts(), seed)["means"]
+
+
+def trees(data: Path, features: Path, seed: int) -> dict[str, dict[str, float]]:
+    """``{"document, average": {"domain": .., "topic": .., "entity": .., "topic_null": ..}}``."""
+    codes, documents = CodesStore.open(features).all(), list(read_jsonl(data / "corpus/train.jsonl"))
+    truth = {
+        level: belonging(codes, documents, depth, share) for depth, (level, share) in enumerate(SHARES.items(), start=1)
+    }
+    found = {}
+    for scale in ("token", "document"):
+        source = Source(features, scale)
+        correlation = correlate(source, "pearson", None, 0.05, plan_for(source, 2048, 1, True))
+        for linkage in LINKAGES:
+            tree = build_tree(correlation, DendrogramSettings().min_firings, linkage)
+            found[f"{scale}, {linkage}"] = amis(tree, truth, seed)
+    return found
+
+
+def amis(tree: FeatureTree, truth: dict[str, Belonging], seed: int) -> dict[str, float]:
+    shuffled = tree.shuffled(np.random.default_rng(seed))
+    scores = {level: best_ami(tree, of_level) for level, of_level in truth.items()}
+    return scores | {f"{level}_null": best_ami(shuffled, of_level) for level, of_level in truth.items()}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [int(seed) for seed in sys.argv[2:]])
