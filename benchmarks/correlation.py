@@ -90,7 +90,7 @@ def dense_product(path: Path) -> dict:
 
 def fastcluster_tree(n_latents: int) -> dict:
     """Average linkage of random distances: the memory and time do not depend on them."""
-    from pipeline.hierarchy.dendrogram import linkage_of
+    from pipeline.hierarchy.linkage import linkage_of
 
     distance = np.random.default_rng(0).random(n_latents * (n_latents - 1) // 2)
     return {"merges": len(linkage_of(distance, "average"))}
@@ -135,7 +135,7 @@ def exact_components(path: Path, result: Correlation, latents: np.ndarray, tau: 
 
 def _graft(merges: list, roots: list, sizes: list, members: np.ndarray, distance: np.ndarray, n: int) -> None:
     """Append one component's merges, renumbered into the whole."""
-    from pipeline.hierarchy.dendrogram import linkage_of
+    from pipeline.hierarchy.linkage import linkage_of
 
     number = list(members)
     for left, right, height, size in linkage_of(distance, "average") if len(members) > 1 else []:

@@ -63,7 +63,7 @@ def correlation(found: dict[str, Any]) -> str:
 
 
 def world_tree(found: dict[str, Any]) -> str:
-    """Medians over the worlds: quality of each dictionary, AMI of its trees with the true topics, shuffled leaves last."""
+    """Medians over the worlds: quality of each dictionary, AMI of its trees with the true topics, shuffled last."""
     by_variant = defaultdict(list)
     for row in found["rows"]:
         by_variant[row["variant"]].append(row)

@@ -35,7 +35,7 @@ from sae_lens.synthetic.firing_magnitudes import FoldedNormalMagnitudeConfig
 from scipy.cluster.hierarchy import cophenet
 from scipy.spatial.distance import squareform
 
-from pipeline.hierarchy.dendrogram import linkage_of
+from pipeline.hierarchy.linkage import linkage_of
 from pipeline.runtime import prepare_process
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.trainer import Trainer

@@ -20,7 +20,7 @@ OUTPUTS = {
 
 
 def seed_world(folder: Path, seed: int, until: str = "build_dendrogram") -> Path:
-    """``folder/seed_N/data`` as the stages leave it under params.yaml with another seed; what is there is not remade."""
+    """``folder/seed_N/data`` as the stages leave it under params.yaml with another seed; what is there is kept."""
     place = folder / f"seed_{seed}"
     (place / "runs").mkdir(parents=True, exist_ok=True)
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

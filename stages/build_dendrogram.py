@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pipeline.files import building, write_json
 from pipeline.hierarchy.correlation_file import read_correlation
-from pipeline.hierarchy.dendrogram import build_tree, cut_correlations
+from pipeline.hierarchy.dendrogram import build_tree
 from pipeline.hierarchy.export import write_tree
+from pipeline.hierarchy.linkage import cut_correlations
 from pipeline.hierarchy.parents import parents_of_latents
 from pipeline.hierarchy.stability import stability_of
 from pipeline.settings.dendrogram import DendrogramSettings

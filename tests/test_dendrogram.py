@@ -10,8 +10,9 @@ from scipy.spatial.distance import squareform
 
 from pipeline.errors import PipelineError
 from pipeline.hierarchy.correlation import Correlation, Pairs
-from pipeline.hierarchy.dendrogram import METHODS, build_tree, condensed_distance, cut_correlations, linkage_of
+from pipeline.hierarchy.dendrogram import build_tree, condensed_distance
 from pipeline.hierarchy.export import groups_at, newick, tree_json, write_tree
+from pipeline.hierarchy.linkage import METHODS, cut_correlations, linkage_of
 from pipeline.hierarchy.reordered import binned_similarity
 from pipeline.hierarchy.source import Sums
 from pipeline.hierarchy.tree import FeatureTree, load_tree

@@ -5,7 +5,8 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, is_monotonic, is_valid_linkage
 from sklearn.metrics import adjusted_rand_score
 
-from pipeline.hierarchy.dendrogram import _condensed, linkage_of
+from pipeline.hierarchy.dendrogram import _condensed
+from pipeline.hierarchy.linkage import linkage_of
 from pipeline.hierarchy.rounds import rounds_linkage
 
 

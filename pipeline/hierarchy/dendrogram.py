@@ -1,18 +1,15 @@
 """From pair similarities to the tree: a condensed distance vector and fastcluster."""
 
-import math
-
-import fastcluster
 import numba
 import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.hierarchy.correlation import Correlation, has_variance
+from pipeline.hierarchy.linkage import linkage_of
 from pipeline.hierarchy.rounds import rounds_linkage
 from pipeline.hierarchy.tree import FeatureTree
 
 CONDENSED_UP_TO = 32768  # latents: 4 GiB of distances
-METHODS = ("average", "complete", "weighted", "ward", "single")
 
 
 def build_tree(correlation: Correlation, min_firings: int, method: str = "average") -> FeatureTree:
@@ -88,23 +85,6 @@ def _condensed(a, i, j, r):
     return distance
 
 
-def linkage_of(distance: np.ndarray, method: str) -> np.ndarray:
-    """Scipy's linkage of a condensed 1 - r, which is overwritten; the heights are on the scale of 1 - r.
-
-    Ward needs Euclidean distances, sqrt(2 (1 - r)) between standardised latents; its heights h are given as h^2 / 2,
-    which is 1 - r again for a merge of two leaves.
-    """
-    if method == "ward":
-        distance = np.sqrt(np.multiply(distance, 2, out=distance), out=distance)
-    n = math.isqrt(2 * len(distance)) + 1
-    linkage = np.empty((n - 1, 4))
-    # fastcluster 1.3.0's linkage() copies a vector before it looks at preserve_input=False, which doubles the peak.
-    fastcluster.linkage_wrap(n, distance, linkage, fastcluster.mthidx[method])
-    if method == "ward":
-        linkage[:, 2] = linkage[:, 2] ** 2 / 2
-    return linkage
-
-
 def _nearest_clustered(correlation: Correlation, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Latents outside the tree that have a positively correlated latent inside, and the nearest such one."""
     inside = np.zeros(len(correlation.sums.n), bool)
@@ -116,12 +96,3 @@ def _nearest_clustered(correlation: Correlation, latents: np.ndarray) -> tuple[n
     best = np.lexsort((inner, -r, outer))  # per outer latent: greatest r first, then the smallest id
     rare, first = np.unique(outer[best], return_index=True)
     return rare.astype(np.int64), inner[best][first].astype(np.int64)
-
-
-def cut_correlations(threshold: float, levels: int) -> list[float]:
-    """The correlation of every cut, coarsest first: level l of L is at l/L of ``threshold``.
-
-    >>> cut_correlations(0.6, 3)
-    [0.2, 0.4, 0.6]
-    """
-    return [round(threshold * level / levels, 6) for level in range(1, levels + 1)]

@@ -9,7 +9,7 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from pipeline.files import write_json
-from pipeline.hierarchy.dendrogram import cut_correlations, linkage_of
+from pipeline.hierarchy.linkage import cut_correlations, linkage_of
 from pipeline.hierarchy.tree import FeatureTree, load_tree, save_tree
 from pipeline.sae.statistics import CodeStatistics
 
