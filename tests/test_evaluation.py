@@ -11,7 +11,8 @@ from pipeline.evaluation.coherence import coherence_lift
 from pipeline.evaluation.figures import Figures
 from pipeline.evaluation.forgetting import sibling_precision
 from pipeline.evaluation.intervals import ratio_error, standard_error
-from pipeline.evaluation.truth import Belonging, belonging, best_ami
+from pipeline.evaluation.true_edges import edge_scores, places_of
+from pipeline.evaluation.truth import FEWEST, Belonging, belonging, best_ami
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.unlearning.statistics import Firing
 
@@ -97,12 +98,45 @@ def test_the_best_cut_of_a_perfect_tree_has_full_agreement_and_a_shuffled_one_li
 
 def test_the_best_cut_is_scikit_learns_ami_at_its_best():
     rng = np.random.default_rng(1)
-    tree = FeatureTree(linkage(rng.normal(size=(30, 3)), "average"), np.arange(30))
-    truth = Belonging(np.arange(0, 30, 2), rng.integers(0, 4, 15))
-    cuts = [tree.labels(1 - height)[truth.latents] for height in np.sort(tree.linkage[:, 2])[: 30 - 4]]
+    tree = FeatureTree(linkage(rng.normal(size=(50, 3)), "average"), np.arange(50))
+    truth = Belonging(np.arange(0, 50, 2), rng.integers(0, 4, 25))
+    cuts = [tree.labels(1 - height)[truth.latents] for height in np.sort(tree.linkage[:, 2])[: 50 - 4]]
     assert best_ami(tree, truth) == pytest.approx(
         max(0.0, *(adjusted_mutual_info_score(truth.classes, labels) for labels in cuts))
     )
+
+
+def test_too_few_features_have_no_ami():
+    tree = FeatureTree(linkage(np.random.default_rng(1).normal(size=(50, 3)), "average"), np.arange(50))
+    enough = Belonging(np.arange(FEWEST), np.arange(FEWEST) % 3)
+    assert best_ami(tree, enough) is not None
+    assert best_ami(tree, Belonging(enough.latents[1:], enough.classes[1:])) is None
+    outside = Belonging(np.arange(100, 130), np.arange(30) % 3)
+    assert len(outside.inside(tree).latents) == 0 and best_ami(tree, outside) is None
+
+
+def test_edges_of_the_cuts_by_hand():
+    """Two domains a and b; the group of b is split as the truth is, that of a holds a stranger."""
+    places = {0: ("a",), 1: ("a", "x"), 2: ("a",), 3: ("b", "z"), 4: ("b",), 5: ("b",), 6: ("b", "y"), 7: ("b", "y")}
+    cuts = [
+        [np.array([0, 1, 2, 3]), np.array([4, 5, 6, 7, 8, 9, 10])],
+        [np.array([0, 2]), np.array([1]), np.array([3]), np.array([4, 5]), np.array([6, 7, 8]), np.array([9, 10])],
+    ]
+    # a -> x right, a -> z wrong, b -> y right; true edges end at x, y and z; 8 to 10 belong nowhere
+    assert edge_scores(cuts, places) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+    assert edge_scores(cuts, {}) == (0, 0, 0)
+
+
+def test_a_latent_is_placed_at_the_deepest_class_it_belongs_to():
+    documents = [{"path": [*"axp"], "kind": "profile"}, {"path": [*"axq"], "kind": "profile"}]
+    documents += [{"path": [*"ayp"], "kind": "profile"}, {"path": [*"ayq"], "kind": "profile"}]
+    documents += [{"path": [*"bxp"], "kind": "profile"}, {"path": [], "kind": "story"}]
+    value = np.array([[1, 1, 1], [0, 1, 1], [0, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 1]], np.float32)
+    rows, index = value.nonzero()
+    numbers = np.arange(6, dtype=np.int32)
+    indptr = np.searchsorted(rows, np.arange(7))
+    codes = SparseCodes(indptr, index.astype(np.uint16), value[rows, index], numbers, numbers, numbers, numbers * 0, 3)
+    assert places_of(codes, documents) == {0: ("a", "x", "p"), 1: ("a",)}
 
 
 def held_out(present: np.ndarray) -> Firing:

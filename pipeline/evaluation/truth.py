@@ -11,6 +11,20 @@ from pipeline.hierarchy.tree import FeatureTree
 # A feature belongs to a class of a level when this share of its activation falls there.
 SHARES = {"domain": 0.7, "topic": 0.5, "entity": 0.3}
 N_GROUPS = range(4, 401)
+FEWEST = 20  # features behind an AMI: with a handful some of the cuts agrees with anything, or none with the truth
+
+
+class Mass(NamedTuple):
+    """Summed activation by class; the last row is text that belongs to no class of the level."""
+
+    names: list[tuple[str, ...]]  # path of every class, from the domain down
+    mass_cs: np.ndarray  # float64 [classes + 1, s]
+
+    def owner(self, share: float) -> np.ndarray:
+        """Class on which more than ``share`` of each column's activation falls, -1 where none has so much, [s]."""
+        share_cs = self.mass_cs / np.maximum(self.mass_cs.sum(0), 1e-12)
+        best_s = share_cs[:-1].argmax(0)
+        return np.where(share_cs[best_s, np.arange(len(best_s))] > share, best_s, -1)
 
 
 class Belonging(NamedTuple):
@@ -19,9 +33,14 @@ class Belonging(NamedTuple):
     latents: np.ndarray
     classes: np.ndarray
 
+    def inside(self, tree: FeatureTree) -> "Belonging":
+        """Those that the tree clusters."""
+        kept = np.isin(self.latents, tree.latents)
+        return Belonging(self.latents[kept], self.classes[kept])
 
-def belonging(codes: SparseCodes, documents: list[dict], depth: int, share: float) -> Belonging:
-    """Latents of which more than ``share`` of the summed activation falls on one class at ``depth`` of the tree.
+
+def mass_by_class(codes: SparseCodes, documents: list[dict], depth: int) -> Mass:
+    """Each latent's activation by the class at ``depth`` of the tree that a document is about.
 
     Documents that tell facts from anywhere (``mixed_facts``) have no place and do not count; general text counts
     against every class.
@@ -40,24 +59,29 @@ def belonging(codes: SparseCodes, documents: list[dict], depth: int, share: floa
     row_class = class_of[np.repeat(codes.doc_id, np.diff(codes.indptr))]
     flat = row_class * codes.n_latents + codes.index.astype(np.int64)
     size = (len(names) + 2) * codes.n_latents
-    mass_cs = np.bincount(flat, weights=codes.value, minlength=size).reshape(-1, codes.n_latents)[:-1]
-    share_cs = mass_cs / np.maximum(mass_cs.sum(0), 1e-12)
-    best_s = share_cs[:elsewhere].argmax(0)
-    chosen = np.flatnonzero(share_cs[best_s, np.arange(codes.n_latents)] > share)
-    return Belonging(chosen, best_s[chosen])
+    mass = np.bincount(flat, weights=codes.value, minlength=size).reshape(-1, codes.n_latents)
+    return Mass(names, mass[:ignored])
 
 
-def best_ami(tree: FeatureTree, truth: Belonging) -> float:
-    """AMI of the best cut into 4 to 400 groups, over the features that belong somewhere; 0 with fewer than two classes.
+def belonging(codes: SparseCodes, documents: list[dict], depth: int, share: float) -> Belonging:
+    """Latents of which more than ``share`` of the summed activation falls on one class at ``depth`` of the tree."""
+    owner_s = mass_by_class(codes, documents, depth).owner(share)
+    chosen = np.flatnonzero(owner_s >= 0)
+    return Belonging(chosen, owner_s[chosen])
 
-    The cut is chosen with the truth, so this is what the tree contains, not what a user would read off it.
+
+def best_ami(tree: FeatureTree, truth: Belonging) -> float | None:
+    """AMI of the best cut into 4 to 400 groups, over the features that belong somewhere.
+
+    None with fewer than ``FEWEST`` such features in the tree, or all of one class. The cut is chosen with the truth, so
+    this is what the tree contains, not what a user would read off it.
     """
-    leaf_of = np.full(max(int(tree.latents.max()), int(truth.latents.max(initial=0))) + 1, -1)
+    latents, classes = truth.inside(tree)
+    if len(latents) < FEWEST or len(np.unique(classes)) < 2:
+        return None
+    leaf_of = np.zeros(int(tree.latents.max()) + 1, np.int64)
     leaf_of[tree.latents] = np.arange(tree.n_leaves)
-    leaves, classes = leaf_of[truth.latents], truth.classes
-    leaves, classes = leaves[leaves >= 0], classes[leaves >= 0]
-    if len(np.unique(classes)) < 2:
-        return 0.0
+    leaves = leaf_of[latents]
     heights = np.sort(tree.linkage[:, 2])
     best = 0.0
     for n_groups in N_GROUPS:
