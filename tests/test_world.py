@@ -130,3 +130,15 @@ def test_few_shot_labels_only_a_share_of_each_topics_entities(tmp_path: Path):
         tuple(row["path"]) for row in read_jsonl(tmp_path / "probes.jsonl") if row["split"] == "test" and row["path"]
     }
     assert (len(train), len(test)) == (4, 16), "one of four entities a topic is labelled, all are tested"
+
+
+def test_the_pool_tells_of_every_entity_and_names_no_topic(tmp_path: Path):
+    write_world(SMALL, 0, tmp_path)
+    pool = list(read_jsonl(tmp_path / "pool.jsonl"))
+    notes = [row for row in pool if row["path"]]
+    world = make_world(SMALL, 0)
+    assert {tuple(row["path"]) for row in notes} == set(world.entities())
+    assert len(notes) == 4 * len(world.entities()) and len(pool) > len(notes)
+    named = {word for path in world.topics() for word in path}
+    assert not any(named & set(row["text"].split()) for row in notes)
+    assert all(row["path"][2] in row["text"] for row in notes)

@@ -20,6 +20,7 @@ from pipeline.settings.corpus import CorpusSettings, Source
 NodePath = tuple[str, ...]
 # sae-bench trains a probe for every label and k; more labels than these cost minutes and say no more.
 N_LABELS = 8
+N_POOL = 2000  # training documents that serve as the unlabelled pool
 
 
 def write_corpus(settings: CorpusSettings, seed: int, folder: Path) -> dict[str, Any]:
@@ -32,8 +33,10 @@ def write_corpus(settings: CorpusSettings, seed: int, folder: Path) -> dict[str,
     probes = [q for source in settings.probes for q in _some(_questions(source, settings.folder, seed), source)]
     splits = assign_splits(((item.path, item.key) for item in (*texts, *probes)), seed)
     nodes = nodes_by_level(settings.levels, [item.path for item in (*texts, *probes)])
+    training = _training_rows(settings, seed)
     counts = {
-        "training_documents": write_jsonl(folder / "train.jsonl", _training_rows(settings, seed)),
+        "training_documents": write_jsonl(folder / "train.jsonl", training),
+        "pool": write_jsonl(folder / "pool.jsonl", training[:N_POOL]),
         "texts": write_jsonl(folder / "texts.jsonl", [_text_row(text, splits) for text in texts]),
         "probes": write_jsonl(folder / "probes.jsonl", [_probe_row(i, q, splits) for i, q in enumerate(probes)]),
         "probing_sentences": write_jsonl(folder / "probing.jsonl", list(_probing_rows(settings.levels, texts, splits))),

@@ -16,7 +16,9 @@ from pipeline.world.templates import TEMPLATES, assign, sentence
 _LABELLED = {"train": 4, "dev": 1, "test": 1}
 _GENERAL = {"train": 160, "dev": 60, "test": 120}
 # Every draw of documents has a number of its own, so that no two of them share a random stream.
-_DRAW = {"training": 0, "train": 1, "dev": 2, "test": 3}
+_DRAW = {"training": 0, "train": 1, "dev": 2, "test": 3, "pool": 4}
+# Notes on each entity, and general documents, in the pool.
+_NOTES, _POOL_GENERAL = 4, 300
 
 
 def write_world(settings: WorldSettings, seed: int, folder: Path) -> dict:
@@ -35,6 +37,7 @@ def write_world(settings: WorldSettings, seed: int, folder: Path) -> dict:
     corpus["counts"] = {
         "training_documents": write_jsonl(folder / "train.jsonl", _training(world, settings, seed)),
         "texts": write_jsonl(folder / "texts.jsonl", _texts(world, labelled, seed)),
+        "pool": write_jsonl(folder / "pool.jsonl", _pool(world, seed)),
         "probes": write_jsonl(folder / "probes.jsonl", [*probes, *general_probes(seed)]),
         "probing_sentences": write_jsonl(folder / "probing.jsonl", _probing(world, seed)),
         "facts": len(world.facts),
@@ -69,6 +72,14 @@ def _texts(world: World, labelled: set[tuple[str, str, str]], seed: int) -> Iter
             if split != "train" or labelled.issuperset(members):
                 yield from (_row(writer.topic_article(topic), split) for _ in range(times))
         yield from (_row(writer.general(), split) for _ in range(_GENERAL[split]))
+
+
+def _pool(world: World, seed: int) -> list[dict]:
+    """Notes on every entity among general documents, in random order: what a few examples are completed from."""
+    writer = Writer(world, seed, _DRAW["pool"])
+    notes = [writer.note(path) for path in world.entities() for _ in range(_NOTES)]
+    documents = notes + [writer.general() for _ in range(_POOL_GENERAL)]
+    return [_row(document) for document in random.Random(seed).sample(documents, len(documents))]
 
 
 def _row(document: Document, split: str | None = None) -> dict:

@@ -38,6 +38,10 @@ class Writer:
         facts = self.rng.sample(self.entities[path], len(self.entities[path]))
         return Document(" ".join(map(self._told, facts)), path, "profile")
 
+    def note(self, path: tuple[str, str, str]) -> Document:
+        """Three facts about one entity: neither its topic nor its domain is named."""
+        return Document(" ".join(map(self._told, self.rng.sample(self.entities[path], 3))), path, "note")
+
     def topic_article(self, path: tuple[str, str]) -> Document:
         """A topic by name, and two facts about each of four of its entities."""
         domain, topic = path
