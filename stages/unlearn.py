@@ -30,7 +30,7 @@ def main() -> str:
     forest, firing = open_forest(DENDROGRAM), count_training_texts(subject)
     with building(UNLEARNING) as folder:
         write_json(folder / "targets.json", subject.targets)
-        cells = [(level, method) for level in subject.targets for method in settings.methods]
+        cells = [(level, method) for level in subject.targets for method in settings.methods_at(level)]
         case: Case | None = None
         best = []
         for level, method in track(cells, "unlearn", len(cells), "edits"):

@@ -9,6 +9,7 @@ from pipeline.errors import PipelineError
 from pipeline.settings.inputs import contents
 from pipeline.settings.resolve import Params, as_yaml, merge, resolve
 from pipeline.settings.strict import parse, read_yaml
+from pipeline.settings.unlearning import UnlearningSettings
 from stages import params as stage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +52,12 @@ def _keys(mapping: dict, prefix: str = "") -> set[str]:
 @pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "runs").glob("*.yaml")))
 def test_every_overlay_of_the_repository_is_valid(name: str) -> None:
     assert f"runs/{name}.yaml applied" in resolve(ROOT / "params.yaml", ROOT / "runs", name).sentence
+
+
+def test_a_level_may_have_more_methods_than_the_others() -> None:
+    settings = UnlearningSettings(methods=("subtree", "grad_diff"), more_methods={"topic": ("level_cut", "subtree")})
+    assert settings.methods_at("domain") == ("subtree", "grad_diff")
+    assert settings.methods_at("topic") == ("subtree", "grad_diff", "level_cut"), "each once"
 
 
 def test_all_planned_runs_are_there() -> None:
@@ -126,6 +133,8 @@ FAULTS = [
     ("dendrogram: {threshold: 1.5}", ": `dendrogram`: threshold is 1.5; it must be a correlation between 0 and 1"),
     ("activations: {layer: 4}", ": `activations.layer` is 4, but the model trained here has 4 layers; it must be 0 to"),
     ("unlearning: {targets: {topc: 1}}", ": `unlearning.targets` names the level `topc`, which `corpus.levels` lacks"),
+    ("unlearning: {more_methods: {topc: []}}", ": `unlearning.more_methods` names the level `topc`"),
+    ("unlearning: {more_methods: {topic: [x]}}", ": `unlearning.more_methods.topic[0]` is 'x'; it must be one of"),
     ("run: {seed: 1}\nrun: {seed: 2}", " is not valid YAML: line 2: the key `run` appears twice in one section"),
     ("run: {seed: 1", " is not valid YAML: while parsing a flow mapping"),
     ("- run", " must hold `key: value` lines, not a list"),

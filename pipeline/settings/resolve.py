@@ -100,10 +100,11 @@ def check_together(params: Params) -> None:
     """Refuse what no section can see by itself."""
     if params.language_model.source == "train":
         check_layers(params.activations, params.language_model.tiny.layers, "the model trained here")
-    for level in params.unlearning.targets:  # an overlay with other levels inherits the world's targets
-        if level not in (*params.corpus.levels, *WORLD_LEVELS):
-            close = did_you_mean(level, params.corpus.levels)
-            raise PipelineError(f"`unlearning.targets` names the level `{level}`, which `corpus.levels` lacks{close}")
+    for key in ("targets", "more_methods"):
+        for level in getattr(params.unlearning, key):  # an overlay with other levels inherits the world's
+            if level not in (*params.corpus.levels, *WORLD_LEVELS):
+                close = did_you_mean(level, params.corpus.levels)
+                raise PipelineError(f"`unlearning.{key}` names the level `{level}`, which `corpus.levels` lacks{close}")
 
 
 def check_layers(activations: ActivationsSettings, n_layers: int, model: str) -> None:

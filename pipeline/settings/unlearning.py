@@ -1,11 +1,13 @@
 """Which methods forget which targets, and what each one sweeps on the dev split."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from pipeline.settings.strict import require
 
-METHODS = ("flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff")
+Method = Literal["flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"]
+METHODS: tuple[Method, ...] = get_args(Method)
+MAIN: tuple[Method, ...] = ("flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff")
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,12 @@ class UnlearningSettings:
 
     ``targets`` says what to forget, one node for each level of interest: its number in order of first appearance in the
     corpus. An overlay whose corpus has other levels inherits the targets of the world's levels; they are left out.
+    ``methods`` forget the targets of every level, ``more_methods`` those of one level besides.
     """
 
     targets: dict[str, int] = field(default_factory=lambda: {"domain": 0, "topic": 5, "entity": 43})
-    methods: tuple[
-        Literal["flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"], ...
-    ] = METHODS
+    methods: tuple[Method, ...] = MAIN
+    more_methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": ()})
     tree_scale: dict[str, str] = field(
         default_factory=lambda: {"domain": "document", "topic": "document", "entity": "token"}
     )
@@ -57,6 +59,10 @@ class UnlearningSettings:
     dev_probes: int = 80
     dev_texts: int = 30
     grad_diff: GradDiffSettings = field(default_factory=GradDiffSettings)
+
+    def methods_at(self, level: str) -> tuple[Method, ...]:
+        """What forgets the target of one level, each method once."""
+        return tuple(dict.fromkeys((*self.methods, *self.more_methods.get(level, ()))))
 
     def __post_init__(self) -> None:
         for level, node in self.targets.items():

@@ -16,10 +16,11 @@ from pipeline.unlearning.edit import Edit, clamped
 
 def choose(case: Case) -> Choice:
     """Sweep the retain threshold, the number of latents and the multiplier."""
-    return sweep(case, _candidates(case))
+    return sweep(case, candidates(case))
 
 
-def _candidates(case: Case) -> Iterator[Edit]:
+def candidates(case: Case) -> Iterator[Edit]:
+    """The clamps of every retain threshold, number of latents and multiplier."""
     forget_s, retain_s = case.firing.rates(case.target, "forget"), case.firing.retain_rates(case.target)
     scale_s = case.firing.scale(case.target)
     seen: set[tuple[int, ...]] = set()

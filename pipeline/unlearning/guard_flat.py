@@ -19,10 +19,11 @@ from pipeline.unlearning.edit import Edit, Guard, clamped
 
 def choose(case: Case) -> Choice:
     """Sweep the multiplier; the guard's threshold comes from dev text that must stay."""
-    return sweep(case, _candidates(case))
+    return sweep(case, candidates(case))
 
 
-def _candidates(case: Case) -> Iterator[Edit]:
+def candidates(case: Case) -> Iterator[Edit]:
+    """The clamp behind the guard at every multiplier."""
     guard = fit_guard(case)
     knowing_s = sum(case.firing.rates(case.target, name) for name in ("forget", "sibling", "other"))
     factual = np.flatnonzero(knowing_s > 2 * case.firing.rates(case.target, "general"))

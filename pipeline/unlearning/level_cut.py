@@ -14,10 +14,11 @@ from pipeline.unlearning.edit import Edit, clamped
 
 def choose(case: Case) -> Choice:
     """Sweep the cut, the number of groups and the multiplier."""
-    return sweep(case, _candidates(case))
+    return sweep(case, candidates(case))
 
 
-def _candidates(case: Case) -> Iterator[Edit]:
+def candidates(case: Case) -> Iterator[Edit]:
+    """The clamps of every cut, number of groups and multiplier."""
     gain_s = case.firing.rates(case.target, "forget") - case.firing.retain_rates(case.target)
     scale_s = case.firing.scale(case.target)
     for cut, groups in enumerate(case.cuts, start=1):

@@ -14,10 +14,11 @@ from pipeline.unlearning.edit import Edit, clamped
 
 def choose(case: Case) -> Choice:
     """Sweep the multiplier over one random draw that matches the groups of ``subtree``'s choice."""
-    return sweep(case, _candidates(case))
+    return sweep(case, candidates(case))
 
 
-def _candidates(case: Case) -> Iterator[Edit]:
+def candidates(case: Case) -> Iterator[Edit]:
+    """The clamps of the drawn groups at every multiplier."""
     rng = np.random.default_rng(case.seed)
     groups = subtree.choose(case).edit.groups
     overall_s = case.firing.fires_xs.sum(0)

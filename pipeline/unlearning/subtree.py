@@ -19,10 +19,11 @@ from pipeline.unlearning.edit import Edit, clamped
 
 def choose(case: Case) -> Choice:
     """Sweep the budget of latents, the weight of what must stay, and the multiplier."""
-    return sweep(case, _candidates(case))
+    return sweep(case, candidates(case))
 
 
-def _candidates(case: Case) -> Iterator[Edit]:
+def candidates(case: Case) -> Iterator[Edit]:
+    """The clamps of every distinct antichain at every multiplier."""
     scale_s = case.firing.scale(case.target)
     budgets = sorted(set(case.settings.latents))
     seen: set[frozenset[int]] = set()
