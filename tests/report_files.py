@@ -87,7 +87,7 @@ def write_unlearning(data: Path, levels: tuple[str, ...], drops: dict[str, float
             means = {"forget_mcq": 0.27 + number / 5, "forget_cloze": 0.04, "latents": 3.0, "seconds": 1.5}
             entries[f"unlearning/{method}/{level}"] = entry(means | drops)
             cell = data / "unlearning" / method / level
-            edit = {"version": 1, "method": method, "level": level, "target": target, "layer": 1, "guard_bias": None}
+            edit = {"version": 2, "method": method, "level": level, "target": target, "layer": 1, "guard_bias": None}
             write_json(cell / "edit.json", edit | {"groups": [[0, 1], [5]], "settings": {"multiplier": 1.0}})
             rows = [
                 {"latents": k, "forget_choice": 0.9 - k / 10, "forget_cloze": 0.9 - k / 10, "objective": number + 1 / k}

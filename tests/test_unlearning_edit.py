@@ -20,13 +20,32 @@ LEVEL, TARGET, LAYER = "topic", ("d", "t"), 1
 
 
 def clamp(latents: list[int], values: list[float], guard: Guard | None = None) -> Edit:
-    return Edit("subtree", LEVEL, TARGET, LAYER, torch.tensor(latents), torch.tensor(values), guard=guard)
+    kept = torch.tensor(values)
+    return Edit("subtree", LEVEL, TARGET, LAYER, torch.tensor(latents), kept, torch.zeros_like(kept), guard=guard)
 
 
 def test_a_firing_latent_goes_to_its_value_and_all_else_stays():
     x = torch.tensor([[[2.0, 3.0, -1.0], [0.0, 3.0, -1.0]]])
     out = rewrite(clamp([0], [-5.0]), EYE, x, torch.tensor([[True, True]]))
     assert out.tolist() == [[[-5.0, 3.0, -1.0], [0.0, 3.0, -1.0]]], "silent at the second token, so untouched there"
+
+
+def test_a_gate_scales_a_firing_latent():
+    gate = clamp([0, 1], [0.0, 0.5])._replace(factors=torch.tensor([-3.0, 0.25]))
+    x = torch.tensor([[[2.0, 4.0, -1.0], [0.0, -4.0, 1.0]]])
+    out = rewrite(gate, EYE, x, torch.tensor([[True, True]]))
+    assert out.tolist() == [[[-6.0, 1.5, -1.0], [0.0, -4.0, 1.0]]], "factor z + value where z > 0, else untouched"
+
+
+def test_a_shift_is_added_where_the_guard_fires_and_nowhere_else():
+    guard = Guard(torch.tensor([1.0, 0.0, 0.0]), bias=-3.0)
+    edit = clamp([], [], guard)._replace(latents=torch.empty(0, dtype=torch.long), shift=torch.tensor([0.0, 1.0, -9.0]))
+    x = torch.tensor([[[9.0, 0.0, 0.0], [1.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 0.0, 5.0]]])
+    editable = torch.tensor([[False, True, True, True]])
+    changed = rewrite(edit, EYE, x, editable) - x
+    assert changed.tolist() == [[[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, -9.0], [0.0, 1.0, -9.0]]]
+    unguarded = rewrite(edit._replace(guard=None), EYE, x, editable) - x
+    assert unguarded[0, :, 2].tolist() == [0.0, -9.0, -9.0, -9.0], "without a guard: every editable token"
 
 
 def test_the_saes_error_is_kept():
@@ -61,6 +80,7 @@ def test_a_guard_fires_from_the_position_where_its_evidence_has_come():
 def test_an_edit_survives_its_folder(tmp_path: Path):
     edit = clamp([1, 2], [-1.0, 0.0], Guard(torch.tensor([0.5, 0.0, 1.0]), -0.25))
     edit = edit._replace(groups=((1,), (2,)), weights={"a.b": torch.ones(2, 2)}, settings={"cut": 3})
+    edit = edit._replace(factors=torch.tensor([0.5, -3.0]), shift=torch.tensor([1.0, 2.0, 3.0]))
     save_edit(tmp_path, edit)
     back = load_edit(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"edit.json", "edit.safetensors"}
@@ -81,6 +101,7 @@ def test_an_edit_survives_its_folder(tmp_path: Path):
         lambda folder: (folder / "edit.json").write_text('{"method": "subtree"}'),  # keys are missing
         lambda folder: (folder / "edit.json").write_text("not json"),
         lambda folder: save_file({"latents": torch.zeros(1)}, folder / "edit.safetensors"),  # values are missing
+        lambda folder: (folder / "edit.json").write_text("[]"),
     ],
 )
 def test_a_damaged_folder_is_one_sentence(tmp_path: Path, spoil):
@@ -91,11 +112,49 @@ def test_a_damaged_folder_is_one_sentence(tmp_path: Path, spoil):
 
 
 @pytest.mark.parametrize(
+    ("spoilt", "sentence"),
+    [
+        ({"values": torch.tensor([1.0])}, r"2 latents have values of shape \(1,\)"),
+        ({"factors": torch.zeros(2, 1)}, r"2 latents have factors of shape \(2, 1\)"),
+        ({"latents": torch.tensor([1, 1])}, "latents hold a number twice"),
+        ({"latents": torch.tensor([1.0, 2.0])}, "latents are torch.float32"),
+        ({"values": torch.tensor([float("nan"), 0.0])}, "values holds something that is not a finite real number"),
+        ({"factors": torch.tensor([float("inf"), 0.0])}, "factors holds something that is not a finite real number"),
+        ({"values": torch.tensor([1, 2])}, "values holds something that is not a finite real number"),  # whole numbers
+        ({"shift": torch.tensor([float("nan")])}, "shift holds something"),
+        ({"guard": Guard(torch.tensor([float("nan")]), 0.0)}, "guard_weight holds something"),
+        ({"weights": {"a.b": torch.tensor([float("inf")])}}, "a.b holds something"),
+        ({"groups": ((1,), (9,))}, "groups name the latent 9, which the edit does not touch"),
+    ],
+)
+def test_an_edit_that_contradicts_itself_is_one_sentence(tmp_path: Path, spoilt: dict, sentence: str):
+    save_edit(tmp_path, clamp([1, 2], [-1.0, 0.0])._replace(**spoilt))
+    with pytest.raises(PipelineError, match=f"not a readable edit .*{sentence}"):
+        load_edit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "sentence"),
+    [
+        ('"version": 2', '"version": 1', "it has version 1, this program reads version 2"),
+        ('"guard_bias": 0.5', '"guard_bias": NaN', "guard_bias holds something"),
+        ('"layer": 1', '"layer": null', "TypeError"),
+    ],
+)
+def test_a_spoilt_description_is_one_sentence(tmp_path: Path, was: str, now: str, sentence: str):
+    save_edit(tmp_path, clamp([1], [0.0], Guard(torch.zeros(3), 0.5)))
+    file = tmp_path / "edit.json"
+    file.write_text(file.read_text().replace(was, now))
+    with pytest.raises(PipelineError, match=f"not a readable edit .*{sentence}"):
+        load_edit(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("edit", "sentence"),
     [
         (clamp([3], [0.0]), "names latents that a dictionary of 3 does not have"),
         (clamp([-1], [0.0]), "names latents that a dictionary of 3 does not have"),
-        (clamp([0, 1], [0.0]), "names latents that a dictionary of 3 does not have"),
+        (clamp([], [])._replace(shift=torch.zeros(4)), r"the shift of `subtree` has shape \(4,\), the residual \(3,\)"),
         (clamp([0], [0.0], Guard(torch.zeros(5), 0.0)), "has 5 weights, the dictionary 3"),
         (clamp([], [])._replace(weights={"no.such": torch.zeros(1)}), "replaces `no.such`"),
         (clamp([], [])._replace(weights={"model.norm.weight": torch.zeros(3)}), r"`model.norm.weight` \(3,\)"),
@@ -148,13 +207,16 @@ def test_the_bench_and_a_live_model_agree_under_an_edit(small_bench, tmp_path: P
     bench, dictionary = small_bench
     scale = torch.ones(24)
     edit = clamped("subtree", LEVEL, TARGET, LAYER, [[0, 5, 7, 11]], scale, 3.0, {})
+    gate = edit._replace(factors=torch.tensor([0.5, -3.0, 0.0, 1.0]), values=torch.zeros(4))
     guarded = edit._replace(guard=Guard(torch.randn(24, generator=torch.Generator().manual_seed(0)), -0.5))
     weights = {"model.layers.3.mlp.up_proj.weight": torch.zeros(32, 16)}
     save_dictionary(tmp_path / "sae", dictionary, {})
     plain = bench.measure(no_edit(LEVEL, TARGET, LAYER)).loss_x
     for name, one in (
         ("clamp", edit),
+        ("gate", gate),
         ("guard", guarded),
+        ("shift", no_edit(LEVEL, TARGET, LAYER)._replace(guard=guarded.guard, shift=torch.ones(16))),
         ("weights", no_edit(LEVEL, TARGET, LAYER)._replace(weights=weights)),
     ):
         save_edit(tmp_path / name, one)

@@ -17,13 +17,15 @@ from pipeline.unlearning.edit import Edit, Guard, load_edit
 def check_fits(edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> None:
     """Refuse an edit made for another dictionary or another model."""
     d_sae = dictionary.d_sae
-    if len(edit.latents) != len(edit.values) or (
-        len(edit.latents) and not 0 <= edit.latents.min() <= edit.latents.max() < d_sae
-    ):
+    if len(edit.latents) and not 0 <= edit.latents.min() <= edit.latents.max() < d_sae:
         raise PipelineError(f"the edit `{edit.method}` names latents that a dictionary of {d_sae} does not have")
     if edit.guard and edit.guard.weight_s.shape != (d_sae,):
         raise PipelineError(
             f"the guard of `{edit.method}` has {len(edit.guard.weight_s)} weights, the dictionary {d_sae}"
+        )
+    if edit.shift is not None and edit.shift.shape != (dictionary.d_model,):
+        raise PipelineError(
+            f"the shift of `{edit.method}` has shape {tuple(edit.shift.shape)}, the residual ({dictionary.d_model},)"
         )
     parameters = dict(model.named_parameters())
     for name, tensor in edit.weights.items():
@@ -34,19 +36,22 @@ def check_fits(edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> No
 
 
 def rewrite(edit: Edit, dictionary: Dictionary, resid_btd: torch.Tensor, editable_bt: torch.Tensor) -> torch.Tensor:
-    """``x + (z' - z) W_dec`` with the chosen latents clamped where they fire; the SAE's error is kept.
+    """``x + (z' - z) W_dec + shift``, where ``z' = factor z + value`` for chosen latents that fire.
 
-    ``editable_bt`` is False on ``<bos>`` and padding, which are left alone.
+    What the dictionary leaves unexplained is kept. ``editable_bt`` is False on ``<bos>`` and padding, which are left
+    alone; where there is a guard, so is every position at which it does not fire.
     """
-    if not len(edit.latents):
+    if not len(edit.latents) and edit.shift is None:
         return resid_btd
     codes_bts = dictionary.encode(resid_btd.float())
+    where_bt = editable_bt & fires(edit.guard, codes_bts, editable_bt) if edit.guard else editable_bt
     chosen_btk = codes_bts[..., edit.latents]
-    acts = editable_bt[..., None] & (chosen_btk > 0)
-    if edit.guard:
-        acts &= fires(edit.guard, codes_bts, editable_bt)[..., None]
-    change_btk = torch.where(acts, edit.values - chosen_btk, 0.0)
-    return resid_btd + (change_btk @ dictionary.W_dec[edit.latents]).to(resid_btd.dtype)
+    acts = where_bt[..., None] & (chosen_btk > 0)
+    change_btk = torch.where(acts, (edit.factors - 1) * chosen_btk + edit.values, 0.0)
+    change_btd = change_btk @ dictionary.W_dec[edit.latents]
+    if edit.shift is not None:
+        change_btd = change_btd + where_bt[..., None] * edit.shift
+    return resid_btd + change_btd.to(resid_btd.dtype)
 
 
 def fires(guard: Guard, codes_bts: torch.Tensor, editable_bt: torch.Tensor) -> torch.Tensor:
@@ -93,13 +98,19 @@ def unlearned(
         handle.remove()
 
 
+def on(device: torch.device, edit: Edit) -> Edit:
+    """The edit with what ``rewrite`` reads on a device; weights are copied from wherever they are."""
+    guard = edit.guard and edit.guard._replace(weight_s=edit.guard.weight_s.to(device))
+    shift = None if edit.shift is None else edit.shift.to(device)
+    latents, values, factors = (tensor.to(device) for tensor in (edit.latents, edit.values, edit.factors))
+    return edit._replace(latents=latents, values=values, factors=factors, guard=guard, shift=shift)
+
+
 class _Live:
     """One model's hook: which positions may be edited, and what the guard has seen before a cached step."""
 
     def __init__(self, edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> None:
-        self.edit = edit._replace(latents=edit.latents.to(model.device), values=edit.values.to(model.device))
-        if edit.guard:
-            self.edit = self.edit._replace(guard=edit.guard._replace(weight_s=edit.guard.weight_s.to(model.device)))
+        self.edit = on(model.device, edit)
         self.dictionary = dictionary
         config = model.config.get_text_config()
         special = [config.bos_token_id, config.pad_token_id]

@@ -1,4 +1,4 @@
-"""An edit: what is done to the model, as data. No code, no pickle; shapes are checked when it is applied."""
+"""An edit: what is done to the model, as data. No code, no pickle; checked when it is read and when it is applied."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.errors import PipelineError
 from pipeline.files import read_json, write_json
+
+VERSION = 2  # of edit.json and edit.safetensors; 1 had no factors and no shift
 
 
 class Guard(NamedTuple):
@@ -25,9 +27,10 @@ class Guard(NamedTuple):
 class Edit(NamedTuple):
     """One way of forgetting one target.
 
-    ``latents`` that fire are set to ``values`` (zero or below), the SAE's error kept; ``groups`` says which of them
-    belong together (numbers of latents, one list a group). ``weights`` replaces parameters by name. Both are empty in
-    the method ``none``.
+    A latent of ``latents`` that fires with code z gets the code ``factor z + value`` instead, the SAE's error kept: a
+    clamp has the factor 0, a gate the value 0. ``groups`` says which latents belong together (their numbers, one list a
+    group). ``shift`` is added to the residual stream wherever the guard fires. ``weights`` replaces parameters by name.
+    All are empty in the method ``none``.
     """
 
     method: str
@@ -36,15 +39,17 @@ class Edit(NamedTuple):
     layer: int
     latents: torch.Tensor  # int64 [k]
     values: torch.Tensor  # float32 [k]
+    factors: torch.Tensor  # float32 [k]
     groups: tuple[tuple[int, ...], ...] = ()
     guard: Guard | None = None
+    shift: torch.Tensor | None = None  # float32 [d]
     weights: dict[str, torch.Tensor] = {}  # noqa: RUF012 (never mutated)
     settings: dict[str, Any] = {}  # noqa: RUF012 (the swept values that made this edit)
 
 
 def no_edit(level: str, target: tuple[str, ...], layer: int) -> Edit:
     """The method ``none``: the model as it is."""
-    return Edit("none", level, target, layer, torch.empty(0, dtype=torch.long), torch.empty(0))
+    return Edit("none", level, target, layer, torch.empty(0, dtype=torch.long), torch.empty(0), torch.empty(0))
 
 
 def clamped(
@@ -61,21 +66,24 @@ def clamped(
     latents = torch.tensor([latent for group in groups for latent in group], dtype=torch.long)
     values = -multiplier * scale_s[latents].float()
     kept = tuple(tuple(int(latent) for latent in group) for group in groups)
-    return Edit(method, level, target, layer, latents, values, kept, settings=settings | {"multiplier": multiplier})
+    settings = settings | {"multiplier": multiplier}
+    return Edit(method, level, target, layer, latents, values, torch.zeros_like(values), kept, settings=settings)
 
 
 def save_edit(folder: Path, edit: Edit) -> None:
     """Write ``edit.json`` (what it is) and ``edit.safetensors`` (its numbers)."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {"latents": edit.latents, "values": edit.values}
+    tensors = {"latents": edit.latents, "values": edit.values, "factors": edit.factors}
     if edit.guard:
         tensors["guard_weight"] = edit.guard.weight_s
+    if edit.shift is not None:
+        tensors["shift"] = edit.shift
     tensors |= {f"weights.{name}": tensor for name, tensor in edit.weights.items()}
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / "edit.safetensors"
     )
     description = {
-        "version": 1,
+        "version": VERSION,
         "method": edit.method,
         "level": edit.level,
         "target": list(edit.target),
@@ -88,22 +96,52 @@ def save_edit(folder: Path, edit: Edit) -> None:
 
 
 def load_edit(folder: Path) -> Edit:
-    """The edit in a folder. The folder is untrusted: a missing or damaged file is one sentence."""
+    """The edit in a folder. The folder is untrusted: a missing, damaged or contradictory file is one sentence."""
     try:
-        description = read_json(folder / "edit.json")
-        tensors = load_file(folder / "edit.safetensors")
-        guard = description["guard_bias"]
-        return Edit(
-            str(description["method"]),
-            str(description["level"]),
-            tuple(description["target"]),
-            int(description["layer"]),
-            tensors["latents"],
-            tensors["values"],
-            tuple(tuple(group) for group in description["groups"]),
-            None if guard is None else Guard(tensors["guard_weight"], float(guard)),
-            {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")},
-            dict(description["settings"]),
-        )
-    except (KeyError, TypeError, ValueError, FileNotFoundError, SafetensorError) as error:
+        edit = _read(read_json(folder / "edit.json"), load_file(folder / "edit.safetensors"))
+        _check_sound(edit)
+    except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError, SafetensorError) as error:
         raise PipelineError(f"{folder} is not a readable edit ({type(error).__name__}: {error})") from None
+    return edit
+
+
+def _read(description: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Edit:
+    if description["version"] != VERSION:
+        raise ValueError(f"it has version {description['version']!r}, this program reads version {VERSION}")
+    bias = description["guard_bias"]
+    return Edit(
+        str(description["method"]),
+        str(description["level"]),
+        tuple(map(str, description["target"])),
+        int(description["layer"]),
+        tensors["latents"],
+        tensors["values"],
+        tensors["factors"],
+        tuple(tuple(map(int, group)) for group in description["groups"]),
+        None if bias is None else Guard(tensors["guard_weight"], float(bias)),
+        tensors.get("shift"),
+        {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")},
+        dict(description["settings"]),
+    )
+
+
+def _check_sound(edit: Edit) -> None:
+    """Refuse what contradicts itself, whatever the model: a ValueError with the reason."""
+    if edit.latents.dtype != torch.long or edit.latents.ndim != 1:
+        raise ValueError(f"latents are {edit.latents.dtype} {tuple(edit.latents.shape)}, not a row of int64")
+    if len(edit.latents.unique()) < len(edit.latents):
+        raise ValueError("latents hold a number twice")
+    numbers = {"values": edit.values, "factors": edit.factors}
+    for name, tensor in numbers.items():
+        if tensor.shape != edit.latents.shape:
+            raise ValueError(f"{len(edit.latents)} latents have {name} of shape {tuple(tensor.shape)}")
+    stray = {latent for group in edit.groups for latent in group} - set(edit.latents.tolist())
+    if stray:
+        raise ValueError(f"groups name the latent {min(stray)}, which the edit does not touch")
+    if edit.guard:
+        numbers |= {"guard_weight": edit.guard.weight_s, "guard_bias": torch.tensor(edit.guard.bias)}
+    if edit.shift is not None:
+        numbers["shift"] = edit.shift
+    for name, tensor in (numbers | edit.weights).items():
+        if not (tensor.is_floating_point() and tensor.isfinite().all()):
+            raise ValueError(f"{name} holds something that is not a finite real number")
