@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from pipeline.activations.codes import CodesStore
+from pipeline.evaluation.cutting import cuts_of_nodes
 from pipeline.evaluation.forgetting import all_forgetting_figures
 from pipeline.evaluation.hierarchy import hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
 from pipeline.evaluation.saebench.run import run_saebench
 from pipeline.evaluation.saebench.sizes import bench_settings
-from pipeline.files import building, write_json
+from pipeline.files import building, read_json, write_json
 from pipeline.language_model.loading import pick_device
 from pipeline.runtime import prepare_process
 from pipeline.settings.activations import ActivationsSettings
@@ -44,6 +45,10 @@ def main() -> str:
         forest, held_out = open_forest(DENDROGRAM), count_firing(bench)
         hierarchy = hierarchy_figures(forest, DENDROGRAM, held_out, codes, CORPUS, shared.seed)
         write_json(folder / "hierarchy.json", {"hierarchy": hierarchy})
+        scale = read_json(DENDROGRAM / "groups.json")["scale"]
+        tree, cuts = forest.trees[scale], forest.cuts[scale]
+        cutting = cuts_of_nodes(subject, tree, cuts, held_out, settings.cut_nodes, shared.seed)
+        write_json(folder / "tree" / "cutting.json", cutting)
         unlearning = all_forgetting_figures(bench, before, subject.targets, UNLEARNING, shared.seed)
         write_json(folder / "unlearning.json", unlearning)
         summary = run_saebench(

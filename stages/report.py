@@ -11,6 +11,7 @@ from pipeline.report.evidence import read_evidence
 from pipeline.report.figures import tradeoffs, training_curves, tree_in_training
 from pipeline.report.final_info import collect
 from pipeline.report.groups import chosen_groups, clamped_latents
+from pipeline.report.node_measures import node_measures
 from pipeline.report.page import Pictures, page
 from pipeline.report.provenance import hashes, versions
 from pipeline.report.reading import read_codes
@@ -44,6 +45,7 @@ def main() -> str:
     reading, tree = read_codes(FEATURES, MODEL, CORPUS, read_json(UNLEARNING / "targets.json")), load_tree(DENDROGRAM)
     chosen, clamped = chosen_groups(evidence, reading, settings), clamped_latents(evidence)
     explorable = tree_data(tree, evidence.cuts(), reading, clamped, settings.shown_nodes, settings.words_per_group)
+    explorable |= node_measures(explorable["id"], read_json(DENDROGRAM / "tree.json")["merges"], evidence.cutting)
     figures = {
         **tradeoffs(evidence),
         **tree_in_training(evidence.training),

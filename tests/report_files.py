@@ -73,7 +73,8 @@ def write_hierarchy(folder: Path) -> None:
             for n, r, g in ((1, 0.25, 1), (2, 0.5, 2))]  # fmt: skip
     stability = {"summary": "6 latents", "cuts": cuts, "cophenetic_correlation": 0.7, "replicates": 5}
     for place in (folder, folder / "token", folder / "document"):
-        write_tree(place, tree, [0.25, 0.5], {"scale": "document", "similarity": "phi", "linkage": "average"})
+        about = {"scale": "document", "similarity": "phi", "linkage": "average"}
+        write_tree(place, tree, [0.25, 0.5], about, node_stability=np.array([0.9, 0.85, 0.75, np.nan, np.nan]))
         write_json(place / "stability.json", stability)
 
 
@@ -96,6 +97,10 @@ def write_unlearning(data: Path, levels: tuple[str, ...], drops: dict[str, float
             ]
             write_json(cell / "sweep.json", {"seconds": 1.5, "candidates": rows})
     write_json(data / "evaluation/unlearning.json", entries)
+    write_json(data / "evaluation/relearning.json", {"relearning/subtree": entry({"cloze_half_10": 0.25})})
+    lost = {level: {"forget": 60.0, "other": -1.5} for level in levels}
+    row = {"node": 8, "all": 12.5, "of_target": lost, "worst": [{"place": NODES[:2], "drop": 60.0, "probes": 4}]}
+    write_json(data / "evaluation/tree/cutting.json", {"multiplier": 1, "probes": 20, "nodes": [row]})
 
 
 def entry(means: dict[str, float]) -> dict:

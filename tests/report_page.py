@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from report_files import targets_of, write_all
 
+from pipeline.files import read_json
 from pipeline.hierarchy.tree import load_tree
 from pipeline.report.evidence import Evidence, read_evidence
 from pipeline.report.figures import tradeoffs, training_curves, tree_in_training
 from pipeline.report.groups import chosen_groups, clamped_latents
+from pipeline.report.node_measures import node_measures
 from pipeline.report.page import Pictures, page
 from pipeline.report.reading import read_codes
 from pipeline.report.style import save_figures
@@ -34,6 +36,7 @@ def write_page(data: Path, folder: Path) -> str:
     chosen = chosen_groups(evidence, reading, ReportSettings())
     tree = load_tree(data / "dendrogram")
     explorable = tree_data(tree, [0.25, 0.5], reading, clamped_latents(evidence), 3000, 6)
+    explorable |= node_measures(explorable["id"], read_json(data / "dendrogram/tree.json")["merges"], evidence.cutting)
     figures = tradeoffs(evidence) | tree_in_training(evidence.training) | {"dendrogram": marked_tree(tree, evidence)}
     save_figures(folder, figures | {"training": training_curves(evidence.training)})
     return page(evidence, chosen, explorable, Pictures(folder), {"Python": "3"}, {"model": "ab" * 32})

@@ -16,6 +16,7 @@ from pipeline.report.figures import pareto
 from pipeline.report.final_info import collect
 from pipeline.report.groups import chosen_groups
 from pipeline.report.markup import Markup, data_block, tag
+from pipeline.report.methods import absent, in_order
 from pipeline.report.reading import read_codes
 from pipeline.report.verdict import chosen_methods, verdict
 from pipeline.settings.report import ReportSettings
@@ -102,7 +103,11 @@ def test_the_page_says_what_matters(made: Written) -> None:
     for said in (
         "the target is forgotten",
         "heavy damage to its siblings (12.5 points)",
+        "the best guard on dev, which blocks and does not erase",
         "Guards block, they do not erase",
+        "this run does not ask for it at level topic",
+        "Not measured in this run: few shots",
+        "cloze half 10 subtree 0.250",
         "An untrained SAE",
         "world_domain top_1_test_accuracy 0.900 0.710",
         "layer 19",
@@ -177,7 +182,8 @@ def test_verdict_on_damage() -> None:
 
 
 def test_the_headline_picks_by_dev_objective_and_never_a_control(made: Written) -> None:
-    assert chosen_methods(read(made.data), "topic") == ["subtree"]
+    chosen = chosen_methods(read(made.data), "topic")
+    assert list(chosen.items()) == [("subtree", "the best clamp on dev"), ("guard_flat", "the best guard on dev")]
 
 
 def test_the_front_of_a_sweep() -> None:
@@ -188,3 +194,22 @@ def test_markup_escapes_all_but_itself() -> None:
     assert tag("p", "<", Markup("<b>"), title='"') == '<p title="&quot;">&lt;<b></p>'
     block = data_block("x", {"a": "</script><!--"})
     assert block.count("<") == 2 and json.loads(block.split(">", 1)[1].rsplit("<", 1)[0]) == {"a": "</script><!--"}
+
+
+def test_a_method_that_is_absent_says_why() -> None:
+    asked = {"methods": ["subtree", "npo"], "more_methods": {"topic": ["rmu"]}}
+    reasons = absent(["none", "subtree"], "topic", asked)
+    assert reasons["npo"] == reasons["rmu"] == "asked for in params.yaml, but it left no edit of a topic"
+    assert "does not ask for it at level topic" in reasons["gates_flat"] and "subtree" not in reasons
+    assert "does not ask for it" in absent(["none"], "entity", asked)["rmu"]
+
+
+def test_methods_stand_by_category() -> None:
+    assert in_order(["npo", "random_groups", "newcomer", "guard_flat", "none", "subtree"]) == [
+        "none",
+        "subtree",
+        "newcomer",  # unknown: nothing more than a clamp is promised of it
+        "guard_flat",
+        "npo",
+        "random_groups",
+    ]

@@ -46,6 +46,9 @@ def test_the_tree_answers_to_a_click(tab: Page) -> None:
     tab.click(*tab.run(f"[{place}.x + {place}.width / 2, {place}.y + {place}.height / 2]"))
     assert tab.run("document.querySelector('#tree-node h4').textContent") == "Node 8: 4 latents"
     assert tab.run("document.querySelectorAll('#tree-node blockquote mark').length") > 0
+    said = tab.run("document.querySelector('#tree-node ul').innerText")
+    for figure in ("coherence (mean", "stability 0.75", "cutting it alone", "target \N{MINUS SIGN}60"):
+        assert figure in said
     tab.run("document.getElementById('tree-zoom').click()")
     assert tab.run("document.getElementById('tree-where').textContent") == "Inside node 8: 4 latents."
     tab.run("document.getElementById('tree-whole').click()")
@@ -73,9 +76,11 @@ def test_the_tree_answers_to_a_search_with_words_as_text(tab: Page) -> None:
     assert tab.messages == []
 
 
-@pytest.mark.parametrize("colour", ["target:topic", "cut:0", "place:0", "marked:entity"])
+@pytest.mark.parametrize("colour", ["retain:topic", "target:topic", "cut:0", "place:0", "marked:entity"])
 def test_every_colouring_draws(tab: Page, colour: str) -> None:
     set_value(tab, "colour", colour)
     colours = tab.run("[...document.querySelectorAll('#tree-view .node')].map((path) => path.getAttribute('stroke'))")
     assert len(set(colours)) > 1 and None not in colours
+    chips = "[...document.querySelectorAll('#tree-legend span')].map((chip) => chip.style.backgroundColor)"
+    assert len(set(tab.run(chips))) > 1
     assert tab.messages == []

@@ -38,6 +38,7 @@ class Evidence(NamedTuple):
     seed: Seed
     corpus: dict[str, Any]
     groups: dict[str, Any]  # of the default tree
+    cutting: dict[str, Any]  # what cutting single nodes of it does; empty where it was not measured
     stability: dict[str, dict[str, Any]]  # by scale
     training: dict[str, Any]
     sae: dict[str, Any]  # cfg.json
@@ -76,7 +77,7 @@ def read_evidence(
     params: dict[str, Any],
 ) -> Evidence:
     """Read what the stages wrote; an evaluation without sae-bench has none of its figures. ``params``: all of them."""
-    summary = evaluation / "sae_bench" / "summary.json"
+    summary, cutting = evaluation / "sae_bench" / "summary.json", evaluation / "tree" / "cutting.json"
     return Evidence(
         read_entries(evaluation),
         {(path.parent.parent.name, path.parent.name): _cell(path.parent) for path in unlearning.glob("*/*/edit.json")},
@@ -84,6 +85,7 @@ def read_evidence(
         _seed(evaluation, baseline),
         read_json(corpus / "corpus.json") | {"targets": read_json(unlearning / "targets.json")},
         read_json(dendrogram / "groups.json"),
+        read_json(cutting) if cutting.exists() else {},
         {scale: read_json(dendrogram / scale / "stability.json") for scale in ("token", "document")},
         read_json(sae / "training.json"),
         read_json(sae / "cfg.json"),

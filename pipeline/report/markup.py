@@ -54,12 +54,18 @@ def data_block(name: str, content: Any) -> Markup:
 
 
 def table(head: list[Any], rows: Iterable[list[Any]], row_classes: Iterable[str | None] | None = None) -> Markup:
-    """A table that scrolls sideways on a phone, its first column as row heads."""
+    """A table that scrolls sideways on a phone, its first column as row heads; a row of one cell heads those below."""
     rows = list(rows)
     classes = list(row_classes) if row_classes is not None else [None] * len(rows)
     body = [
-        tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]], class_=kind)
+        tag("tr", _head_cell(row, len(head)), [tag("td", cell) for cell in row[1:]], class_=kind)
         for row, kind in zip(rows, classes, strict=True)
     ]
     heads = [tag("th", cell, scope="col") for cell in head]
     return tag("div", tag("table", tag("thead", tag("tr", heads)), tag("tbody", body)), class_="scroll", tabindex="0")
+
+
+def _head_cell(row: list[Any], columns: int) -> Markup:
+    if len(row) == 1 < columns:
+        return tag("th", tag("span", row[0]), scope="rowgroup", colspan=columns)
+    return tag("th", row[0], scope="row")

@@ -1,6 +1,7 @@
 """What every method is, in words, and what its forgetting is worth."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["reference", "clamp", "guard", "weights", "control"]
 
@@ -13,13 +14,13 @@ class Method(NamedTuple):
 # In the order of the tables.
 METHODS: dict[str, Method] = {
     "none": Method("reference", "the model as it is"),
-    "never_taught": Method("reference", "a model that never saw the target"),
     "subtree": Method("clamp", "the best disjoint nodes of the dendrogram, from any level, clamped"),
     "level_cut": Method("clamp", "whole groups of one cut of the dendrogram, clamped"),
     "gates_tree": Method("clamp", "learned gates on latents, tied along the tree"),
     "flat_frequency": Method("clamp", "the latents that fire most on the target and rarely elsewhere (Farrell 2024)"),
     "flat_log_odds": Method("clamp", "the latents with the highest log-odds on the target"),
     "flat_importance": Method("clamp", "the latents with the highest measured effect"),
+    "flat_difference": Method("clamp", "the latents whose mean code differs most between target and the rest (CRISP)"),
     "gates_flat": Method("clamp", "learned gates on single latents"),
     "guard_flat": Method("guard", "a detector over latents decides where the clamp acts"),
     "guard_tree": Method("guard", "a detector over groups decides where the clamp acts"),
@@ -30,9 +31,18 @@ METHODS: dict[str, Method] = {
     "rmu": Method("weights", "representation misdirection"),
     "group_adapter": Method("weights", "a persistent adapter guided by the groups"),
     "scope_npo": Method("weights", "NPO on a forget set completed by the tree"),
+    "never_taught": Method("control", "a model that never saw the target: what perfect forgetting would look like"),
     "random_groups": Method("control", "random latents, as many and as active as those of subtree"),
     "shuffled_tree": Method("control", "subtree on a tree with shuffled leaves"),
     "random_dictionary": Method("control", "subtree on a dictionary of random directions"),
+}
+
+CATEGORY: dict[Kind, str] = {
+    "reference": "before any edit",
+    "clamp": "clamps (act at inference)",
+    "guard": "guards (block, do not erase)",
+    "weights": "weight edits (persistent)",
+    "control": "controls",
 }
 
 THREAT: dict[Kind, str] = {
@@ -46,10 +56,35 @@ THREAT: dict[Kind, str] = {
 
 
 def kind_of(method: str) -> Kind:
+    """A method that this page does not know acts like a clamp: nothing is promised of it."""
     return METHODS[method].kind if method in METHODS else "clamp"
 
 
-def in_order(methods: list[str]) -> list[str]:
-    """As in the tables; a method that this page does not know comes last."""
-    order = list(METHODS)
-    return sorted(methods, key=lambda name: (order.index(name) if name in METHODS else len(order), name))
+def in_order(methods: Sequence[str]) -> list[str]:
+    """Category by category, as in the tables; a method that this page does not know comes last in its own."""
+    kinds, known = list(CATEGORY), list(METHODS)
+    return sorted(
+        methods,
+        key=lambda name: (
+            kinds.index(kind_of(name)),
+            known.index(name) if name in METHODS else len(known),
+            name,
+        ),
+    )
+
+
+def absent(methods: Sequence[str], level: str, unlearning: Mapping[str, Any]) -> dict[str, str]:
+    """Why the methods known here are not among the measured ``methods`` of a level.
+
+    ``unlearning`` is that section of the run's params.
+    """
+    of_level = [*unlearning.get("methods", []), *unlearning.get("more_methods", {}).get(level, [])]
+    return {
+        name: (
+            f"asked for in params.yaml, but it left no edit of a {level}"
+            if name in of_level
+            else f"this run does not ask for it at level {level} (`unlearning` in params.yaml)"
+        )
+        for name in METHODS
+        if name not in methods
+    }

@@ -4,7 +4,6 @@
   const data = JSON.parse(document.getElementById("tree-data").textContent);
   const by = (name) => document.getElementById("tree-" + name);
   const view = by("view"), n = data.id.length;
-  const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"];
   const SVG = "http://www.w3.org/2000/svg";
 
   const children = Array.from({ length: n }, () => []);
@@ -77,24 +76,9 @@
     return { order, x, total };
   }
 
-  function colour(k) {
-    const [kind, level] = by("colour").value.split(":");
-    if (kind === "target") return shade(Math.sqrt(data.targets[level][k][0] / strongest[level]));
-    if (kind === "marked") return data.marked[level][k] ? shade(0.35 + 0.65 * data.marked[level][k] / data.size[k]) : "#cccccc";
-    if (kind === "place") {
-      const place = data.place[k][Number(level)];
-      return place && place[1] >= 50 ? PALETTE[place[0] % PALETTE.length] : "#bbbbbb";
-    }
-    const cut = data.cuts[Number(level)];
-    const group = [k, ...above(k)].filter((a) => data.r[a] >= cut).pop();
-    return group === undefined ? "#999999" : PALETTE[data.first[group] % PALETTE.length];
-  }
-  const shade = (part) => {
-    const mix = (from, to) => Math.round(from + (to - from) * Math.min(1, part));
-    return "rgb(" + [mix(215, 160), mix(215, 40), mix(215, 0)].join() + ")";
-  };
-  const strongest = {};
-  for (const level in data.targets) strongest[level] = Math.max(1, ...data.targets[level].map((share) => share[0]));
+  const chosenColour = () => by("colour").value.split(":");
+  const colours = treeColours(data, above);
+  const colour = (k) => colours.of(...chosenColour(), k);
 
   function draw() {
     const w = view.clientWidth || 700;
@@ -146,6 +130,11 @@
       drawn.push({ k, at, y, parent, span, terminal });
     }
     view.replaceChildren(parts);
+    by("legend").replaceChildren();
+    for (const [shade, text] of colours.legend(...chosenColour(), drawn.map((node) => node.k))) {
+      make("span", "", by("legend")).style.backgroundColor = shade;
+      make("i", text, by("legend"));
+    }
     view.setAttribute("viewBox", `0 0 ${w} ${h}`);
     by("where").textContent = state.root === top ? "The whole tree: " + data.latents + " latents."
       : "Inside node " + data.id[state.root] + ": " + data.size[state.root] + " latents.";
@@ -180,7 +169,11 @@
     make("h4", "Node " + data.id[k] + ": " + name(k), panel);
     make("p", words(k).join(" ") || "(no telling words)", panel).className = "node-words";
     const facts = make("ul", undefined, panel);
-    if (data.latent[k] < 0) make("li", `merged at r = ${data.r[k]}; mean correlation inside ${data.coherence[k]}`, facts);
+    if (data.latent[k] < 0) {
+      make("li", `merged at r = ${data.r[k]}; coherence (mean correlation inside) ${data.coherence[k]}`, facts);
+      make("li", data.stability[k] === null ? "stability: not measured (merged without positive correlation)"
+        : `stability ${data.stability[k].toFixed(2)}: mean best overlap (Jaccard) with a group of a tree of resampled documents`, facts);
+    }
     for (const [place, share] of data.place[k])
       if (share >= 10) make("li", `${share} % of its activation on known places is in ${data.places[place]}`, facts);
     for (const level in data.targets) {
@@ -189,6 +182,7 @@
     }
     for (const level in data.marked)
       if (data.marked[level][k]) make("li", `${data.marked[level][k]} of its latents are clamped by subtree/${level}: ${data.effects[level]}`, facts);
+    cutting(k, facts);
     const hidden = data.size[k] - children[k].reduce((sum, c) => sum + data.size[c], 0);
     if (children[k].length && hidden) make("li", hidden + " of its latents are not on this page", facts);
     for (const [tokens, strengths] of data.contexts[k]) {
@@ -203,6 +197,23 @@
     for (const c of children[k]) link(near, name(c) + (words(c)[0] ? " (" + words(c)[0] + ")" : ""), c);
     const kind = data.latent[k] >= 0 ? "feature " + data.latent[k] : "group " + data.id[k];
     make("code", "uv run python -m stages.inspect " + kind, panel);
+  }
+
+  // Measured by the stage evaluate for the nodes that matter most; losses are points of cloze on test probes.
+  function cutting(k, facts) {
+    const found = data.cutting[k];
+    if (!found) {
+      if (data.latent[k] < 0) make("li", "cutting it alone: not measured (only the nodes that matter most are)", facts);
+      return;
+    }
+    const points = (value) => (value > 0 ? `−${value}` : value < 0 ? `+${-value}` : "0");
+    make("li", `cutting it alone (its latents set to minus their mean code): ${points(found.all)} points of cloze over all probes`, facts);
+    for (const level in found.targets) {
+      const lost = Object.entries(found.targets[level]).map(([name, value]) => `${name === "forget" ? "target" : name} ${points(value)}`);
+      make("li", `… for the ${level}: ${lost.join(", ")}`, facts);
+    }
+    if (found.worst.length)
+      make("li", "… most at " + found.worst.map(([place, value, n]) => `${place} ${points(value)} (${n} probes)`).join("; "), facts);
   }
 
   function link(parent, text, k) {

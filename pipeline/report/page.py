@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.report import sections
 from pipeline.report.evidence import Evidence
+from pipeline.report.families import families
 from pipeline.report.group_tables import active_groups, chosen_table
 from pipeline.report.groups import ChosenGroup
 from pipeline.report.markup import Markup, joined, table, tag
@@ -40,6 +41,7 @@ def page(
     parts = {
         "What was forgotten, what was damaged": _first(evidence),
         "Trade-off": joined(_level(evidence, level, pictures) for level in evidence.levels()),
+        "Relearning, few shots, scope": families(evidence),
         "Methods and what they are worth": tag("div", sections.methods_and_threats(evidence), class_="words"),
         "The dictionary": _dictionary(evidence, pictures),
         "The hierarchy": _hierarchy(evidence, tree, pictures),

@@ -1,11 +1,12 @@
 """The parts of the page that are words and tables."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 from pipeline.report.evidence import Evidence
 from pipeline.report.markup import Markup, joined, table, tag
-from pipeline.report.methods import METHODS, THREAT, in_order, kind_of
+from pipeline.report.methods import CATEGORY, METHODS, THREAT, absent, in_order, kind_of
 from pipeline.report.verdict import GONE, HEAVY, INTERVAL, NEAR_CHANCE, UNHARMED, chosen_methods, verdict
 
 # Column of the trade-off table: final_info's name, its head, scale, digits.
@@ -32,6 +33,13 @@ def figure_of(means: Mapping[str, float], stderrs: Mapping[str, float], name: st
     return f"{value} ± {INTERVAL * scale * stderrs[name]:.{digits}f}" if name in stderrs else value
 
 
+_WORTH = {
+    "clamp": "which acts at inference only",
+    "guard": "which blocks and does not erase",
+    "weights": "which changes the weights",
+}
+
+
 def headline(evidence: Evidence) -> Markup:
     """For every target: what was asked to be forgotten, what each chosen method did, in words."""
     return joined(_headline(evidence, level) for level in evidence.levels())
@@ -41,13 +49,13 @@ def _headline(evidence: Evidence, level: str) -> Markup:
     before = evidence.means(f"unlearning/none/{level}")
     target = " / ".join(evidence.corpus["targets"][level])
     lines = []
-    for method in chosen_methods(evidence, level):
+    for method, why in chosen_methods(evidence, level).items():
         means = evidence.means(f"unlearning/{method}/{level}")
         said = verdict(means, evidence.stderrs(f"unlearning/{method}/{level}"), before)
         remains = f" (cloze {100 * means['forget_cloze']:.0f} %, choice {100 * means['forget_mcq']:.0f} %); "
-        guard = " (a guard: it blocks, it does not erase)" if kind_of(method) == "guard" else ""
+        kind = f" ({why}, {_WORTH[kind_of(method)]})"
         lines.append(
-            tag("li", tag("b", method), guard, ": the target is ", tag("b", said.forgot), remains, said.broke, ".")
+            tag("li", tag("b", method), kind, ": the target is ", tag("b", said.forgot), remains, said.broke, ".")
         )
     known = f"Before: cloze {100 * before['forget_cloze']:.0f} %, choice {100 * before['forget_mcq']:.0f} %."
     return tag("div", tag("h3", f"{level}: ", target), tag("p", known), tag("ul", lines), class_="verdict")
@@ -70,14 +78,27 @@ def trade_off(evidence: Evidence, level: str) -> Markup:
     """All methods on one target, the controls in the same table."""
     keys = {method: f"unlearning/{method}/{level}" for method in in_order(evidence.methods(level))}
     shown = [column for column in _COLUMNS if any(column[0] in evidence.means(key) for key in keys.values())]
-    rows = [
-        [
-            tag("span", method, title=METHODS[method].what if method in METHODS else None),
-            *(figure_of(evidence.means(key), evidence.stderrs(key), name, *form) for name, _, *form in shown),
-        ]
-        for method, key in keys.items()
-    ]
-    return table(["method", *(head for _, head, *_ in shown)], rows, [kind_of(method) for method in keys])
+    rows, classes = [], []
+    for kind, methods in groupby(keys, kind_of):
+        if kind != "reference":
+            rows.append([CATEGORY[kind]])
+            classes.append("category")
+        for method in methods:
+            means, stderrs = evidence.means(keys[method]), evidence.stderrs(keys[method])
+            name = tag("span", method, title=METHODS[method].what if method in METHODS else None)
+            rows.append([name, *(figure_of(means, stderrs, figure, *form) for figure, _, *form in shown)])
+            classes.append(kind)
+    return joined([table(["method", *(head for _, head, *_ in shown)], rows, classes), _absent(evidence, level)])
+
+
+def _absent(evidence: Evidence, level: str) -> Markup:
+    """The known methods that the table lacks, each with its reason."""
+    reasons = absent(evidence.methods(level), level, evidence.params.get("unlearning", {}))
+    by_reason: dict[str, list[str]] = {}
+    for method, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(method)
+    rows = [tag("li", tag("code", ", ".join(methods)), f": {reason}") for reason, methods in by_reason.items()]
+    return tag("details", tag("summary", f"{len(reasons)} known methods are not in this table"), tag("ul", rows))
 
 
 def methods_and_threats(evidence: Evidence) -> Markup:

@@ -46,6 +46,7 @@ def tree_data(
         "coherence": np.round(coherences(tree)[nodes], 3).tolist(),
         "words": [[vocabulary.of(word) for word in of_node] for of_node in words],
         "targets": _shares(tree, nodes, reading.activity),
+        "overall": _overall(reading.activity),
         "place": _places(tree, nodes, reading.activity),
         "places": reading.activity.places,
         "marked": {level: _marks(tree, nodes, latents) for level, latents in marked.items()},
@@ -108,6 +109,12 @@ def _shares(tree: FeatureTree, nodes: np.ndarray, activity: Activity) -> dict[st
         percent = 100 * total / np.maximum(total.sum(1, keepdims=True), 1e-12)
         found[level] = percent.round().astype(int).tolist()
     return found
+
+
+def _overall(activity: Activity) -> dict[str, list[float]]:
+    """Per level: percent of all latents' activation on the target's, the siblings', other and general text."""
+    sums = {level: by_relation.sum(1) for level, by_relation in activity.of_target.items()}
+    return {level: (100 * total / max(float(total.sum()), 1e-12)).round(3).tolist() for level, total in sums.items()}
 
 
 def _places(tree: FeatureTree, nodes: np.ndarray, activity: Activity) -> list[list[list[int]]]:

@@ -8,10 +8,12 @@ from typing import Any
 
 from pipeline.report.markup import Markup, data_block, joined, tag
 
+SCRIPTS = ("tree_colours.js", "page.js")
+
 
 def script() -> str:
     """The text of the page's only script."""
-    return Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SCRIPTS)
 
 
 def script_hash() -> str:
@@ -44,6 +46,7 @@ def tree_view(data: Mapping[str, Any], effects: Mapping[str, str]) -> Markup:
             tag("div", id="tree-found", aria_live="polite"),
             tag("p", "This drawing needs JavaScript; the figure below is its still.", id="tree-where", class_="soft"),
             tag("svg", id="tree-view", role="img", aria_label="Dendrogram of latents"),
+            tag("div", id="tree-legend", class_="soft"),
             tag("div", id="tree-node", aria_live="polite"),
             data_block("tree-data", {**data, "effects": effects}),
             tag("script", Markup(script())),
@@ -58,7 +61,8 @@ _BUTTONS = {"zoom": "Zoom in", "up": "Up", "whole": "Whole tree", "fold": "Fold 
 def _colours(data: Mapping[str, Any]) -> list[Markup]:
     """What branches can be coloured by, as ``kind:argument`` for the script."""
     depth = len(data["place"][-1]) if data["place"] else 0
-    choices = {f"target:{level}": f"activity on the {level} to forget" for level in data["targets"]}
+    choices = {f"retain:{level}": f"{level}: to forget against to retain" for level in data["targets"]}
+    choices |= {f"target:{level}": f"activity on the {level} to forget" for level in data["targets"]}
     choices |= {f"cut:{number}": f"groups of cut {number + 1}" for number in range(len(data["cuts"]))}
     choices |= {f"place:{number}": f"where in the corpus' tree (depth {number + 1})" for number in range(depth)}
     choices |= {f"marked:{level}": f"clamped by subtree/{level}" for level in data["marked"]}

@@ -60,16 +60,27 @@ def _and(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def chosen_methods(evidence: Evidence, level: str) -> list[str]:
-    """What the headline speaks of: the edit with the lowest dev objective, the best one that is no guard, ``subtree``.
+CANDIDATES = {
+    "clamp": "the best clamp on dev",
+    "guard": "the best guard on dev",
+    "weights": "the best weight edit on dev",
+}
+
+
+def chosen_methods(evidence: Evidence, level: str) -> dict[str, str]:
+    """What the headline speaks of, and why: the lowest dev objective of each category, the best first; ``subtree``.
 
     The choice sees the dev split only; controls and references are not candidates.
     """
     tried = {
         method: evidence.cells[method, level].objective
         for method in evidence.methods(level)
-        if (method, level) in evidence.cells and kind_of(method) in ("clamp", "guard", "weights")
+        if (method, level) in evidence.cells and kind_of(method) in CANDIDATES
     }
-    ranked = sorted(tried, key=lambda method: tried[method])
-    unguarded = [method for method in ranked if kind_of(method) != "guard"]
-    return list(dict.fromkeys([*ranked[:1], *unguarded[:1], *(["subtree"] if "subtree" in tried else [])]))
+    best: dict[str, str] = {}
+    for method in sorted(tried, key=lambda method: tried[method]):
+        if CANDIDATES[kind_of(method)] not in best.values():
+            best[method] = CANDIDATES[kind_of(method)]
+    if "subtree" in tried:
+        best.setdefault("subtree", "the tree's own clamp")
+    return best

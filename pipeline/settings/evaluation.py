@@ -22,9 +22,11 @@ class EvaluationSettings:
     probe_test_size: int = 160
     k_values: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
     core_batches: int = 8
+    cut_nodes: int = 40
 
     def __post_init__(self) -> None:
         for name in ("context_length", "llm_batch_size", "sae_batch_size", "probe_train_size", "probe_test_size"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
+        require(self.cut_nodes >= 0, f"cut_nodes is {self.cut_nodes}; it must be 0 or more")
         require(self.core_batches >= 1, f"core_batches is {self.core_batches}; it must be 1 or more")
         require(len(self.k_values) > 0 and min(self.k_values) >= 1, "k_values must be one or more whole numbers from 1")
