@@ -4,30 +4,11 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from pipeline.settings.strict import require
+from pipeline.settings.training import TrainingSettings
 
 Method = Literal["flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"]
 METHODS: tuple[Method, ...] = get_args(Method)
 MAIN: tuple[Method, ...] = ("flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff")
-
-
-@dataclass(frozen=True)
-class GradDiffSettings:
-    """Section ``unlearning.grad_diff``."""
-
-    learning_rate: float = 1e-3
-    steps: int = 40
-    check_every: int = 20
-    strengths: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-    forget_batch: int = 24
-    retain_batch: int = 32
-    retain_weight: float = 5.0
-
-    def __post_init__(self) -> None:
-        require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0")
-        for name in ("steps", "check_every", "forget_batch", "retain_batch"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
-        require(len(self.strengths) > 0 and min(self.strengths) > 0, "strengths must be one or more numbers above 0")
-        require(self.retain_weight >= 0, f"retain_weight is {self.retain_weight}; it must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -58,7 +39,13 @@ class UnlearningSettings:
     train_probes: int = 1000
     dev_probes: int = 80
     dev_texts: int = 30
-    grad_diff: GradDiffSettings = field(default_factory=GradDiffSettings)
+    grad_ascent: TrainingSettings = field(default_factory=TrainingSettings)
+    grad_diff: TrainingSettings = field(default_factory=TrainingSettings)
+    npo: TrainingSettings = field(default_factory=TrainingSettings)
+    group_adapter: TrainingSettings = field(default_factory=TrainingSettings)
+    adapter_rank: int = 8
+    rmu: TrainingSettings = field(default_factory=TrainingSettings)
+    rmu_steering: float = 5.0
 
     def methods_at(self, level: str) -> tuple[Method, ...]:
         """What forgets the target of one level, each method once."""

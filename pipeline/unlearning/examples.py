@@ -1,0 +1,74 @@
+"""What a training method learns from: token sequences, and which of their tokens are to be forgotten or kept."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from pipeline.language_model.answers import pad_right
+from pipeline.unlearning.bench import Bench
+from pipeline.unlearning.damage import relations
+
+PROBE_TOKENS = 16  # about the length of a probe with its answer
+
+
+class Example(NamedTuple):
+    """One input; ``counted`` marks the tokens whose prediction is trained (never the first one)."""
+
+    tokens: tuple[int, ...]
+    counted: tuple[bool, ...]
+
+
+class Padded(NamedTuple):
+    """A batch of examples; position t of ``counted_bt`` says that token t + 1 is counted."""
+
+    ids_bt: torch.Tensor
+    mask_bt: torch.Tensor
+    counted_bt: torch.Tensor  # bool [b, t - 1]
+
+
+def padded(batch: Sequence[Example], pad: int, device: torch.device) -> Padded:
+    """The batch as tensors, padded on the right."""
+    ids_bt, mask_bt = pad_right([example.tokens for example in batch], pad)
+    counted_bt, _ = pad_right([list(map(int, example.counted)) for example in batch], 0)
+    return Padded(ids_bt.to(device), mask_bt.to(device), counted_bt[:, 1:].bool().to(device))
+
+
+def answered(probes: Sequence[dict], tokenizer: PreTrainedTokenizerBase) -> list[Example]:
+    """Probes with their true answers, whose tokens count."""
+    if not probes:
+        return []
+    prompts = tokenizer([probe["prompt"] for probe in probes])["input_ids"]
+    answers = tokenizer([" " + probe["answer"] for probe in probes], add_special_tokens=False)["input_ids"]
+    return [
+        Example((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
+
+
+def documents(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Example]:
+    """The bench's texts of one relation to the target; every token but the first counts."""
+    of_text = relations(bench.texts, target)
+    found = []
+    for batch in bench.reading:
+        for (x, _), ids, mask in zip(batch.rows, batch.ids_bt, batch.mask_bt, strict=True):
+            if of_text[x] == wanted:
+                tokens = tuple(ids[: int(mask.sum())].tolist())
+                found.append(Example(tokens, (False,) + (True,) * (len(tokens) - 1)))
+    return found
+
+
+def examples(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Example]:
+    """Probes of one relation with their answers; where there are none, texts."""
+    of_probe = relations(bench.probes, target)
+    probes = [probe for probe, name in zip(bench.probes, of_probe, strict=True) if name == wanted]
+    return answered(probes, bench.tokenizer) or documents(bench, target, wanted)
+
+
+def draw(pool: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:
+    """A random batch of about ``size`` probes; a longer text stands for as many probes as fit in it."""
+    longest = max(len(example.tokens) for example in pool)
+    size = min(len(pool), max(1, size * PROBE_TOKENS // max(longest, PROBE_TOKENS)))
+    return [pool[i] for i in rng.choice(len(pool), size, replace=False)]

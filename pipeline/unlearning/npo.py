@@ -1,0 +1,23 @@
+"""Negative preference optimisation with a KL anchor (Zhang et al. 2024).
+
+Loss = 2 / beta mean log(1 + (p / p_original)^beta) on the target's answers + w KL(original || model) on sibling, other
+and general inputs. All weights are trained. The gradient of an answer dies down once it is forgotten, so it stops by
+itself where gradient ascent runs away.
+"""
+
+from pipeline.unlearning import losses
+from pipeline.unlearning.case import Case, Choice
+from pipeline.unlearning.training import choose as train_and_choose
+from pipeline.unlearning.training import full_lesson
+
+
+def choose(case: Case) -> Choice:
+    """One training run; dev chooses the phase and the strength."""
+    settings = case.settings.npo
+    return train_and_choose(
+        case,
+        "npo",
+        full_lesson(case),
+        settings,
+        lambda got, original, counted: losses.preference(got, original, counted, settings.beta),
+    )

@@ -1,0 +1,134 @@
+"""Fine-tuning that forgets: a forget loss on the target, KL to the original model elsewhere, then calibration.
+
+    phase 1   forget loss + w KL(original || model)
+    phase 2   indifference among the options of the target's probes + w KL(original || model)
+
+AdamW without decay at a constant rate, gradients clipped at norm 1. Candidates are points on the straight line from the
+original weights to the trained ones, after each phase; dev chooses among them.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.language_model.answers import Question, tokenize
+from pipeline.settings.training import TrainingSettings
+from pipeline.unlearning.bench import Bench
+from pipeline.unlearning.calibration import indifference, option_scores
+from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.damage import relations
+from pipeline.unlearning.edit import Edit, no_edit
+from pipeline.unlearning.examples import Example, documents, draw, examples, padded
+from pipeline.unlearning.losses import divergence, token_logprobs
+
+# Of the model's and the original's log-probabilities of the true tokens, and which tokens count: [b, t - 1] each.
+ForgetLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Lesson(NamedTuple):
+    """What a training run forgets and what it keeps."""
+
+    forget: list[Example]
+    retain: dict[str, list[Example]]  # relation -> examples: sibling, other, general; those that there are
+    questions: list[Question]  # of the target's probes, for calibration
+
+
+def full_lesson(case: Case) -> Lesson:
+    """All that the train split has of the target, of its siblings, of the rest of the tree and of general text."""
+    retain = {name: examples(case.train, case.target, name) for name in ("sibling", "other")}
+    retain["general"] = documents(case.train, case.target, "general")
+    questions = questions_of(case.train, case.target)
+    return Lesson(examples(case.train, case.target, "forget"), {k: v for k, v in retain.items() if v}, questions)
+
+
+def questions_of(bench: Bench, target: tuple[str, ...]) -> list[Question]:
+    """The target's probes as tokenised questions."""
+    of_probe = relations(bench.probes, target)
+    return [tokenize(p, bench.tokenizer) for p, name in zip(bench.probes, of_probe, strict=True) if name == "forget"]
+
+
+def choose(case: Case, method: str, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> Choice:
+    """One training run; dev chooses the phase and the strength."""
+    return sweep(case, weight_edits(case, method, settings.strengths, trained(case, lesson, settings, loss)))
+
+
+def weight_edits(
+    case: Case, method: str, strengths: Iterable[float], models: Iterable[tuple[str, PreTrainedModel]]
+) -> Iterator[Edit]:
+    """Edits at every strength between the case's model and each trained one."""
+    original = {name: tensor.detach() for name, tensor in case.train.model.named_parameters()}
+    for phase, model in models:
+        learnt = {name: tensor.detach() for name, tensor in model.named_parameters()}
+        changed = {name: tensor.clone() for name, tensor in learnt.items() if not torch.equal(tensor, original[name])}
+        for strength in strengths:
+            weights = {name: torch.lerp(original[name], tensor, strength) for name, tensor in changed.items()}
+            edit = no_edit(case.level, case.target, case.layer)
+            yield edit._replace(method=method, weights=weights, settings={"phase": phase, "strength": strength})
+
+
+def trained(
+    case: Case, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss
+) -> Iterator[tuple[str, PreTrainedModel]]:
+    """The model after forgetting, and again after calibration; both are the same object, with all weights trained."""
+    model = copy.deepcopy(case.train.model).requires_grad_(True)
+    for phase in two_phases(list(model.parameters()), terms_of(case, model, lesson, settings, loss), settings):
+        yield phase, model
+
+
+class Terms(NamedTuple):
+    """The terms of the loss, each on a fresh batch; nothing calibrates where the target has no probes."""
+
+    forgetting: Callable[[], torch.Tensor]
+    keeping: Callable[[], torch.Tensor]
+    calibrating: Callable[[], torch.Tensor] | None
+
+
+def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> Terms:
+    """A forget loss on the true tokens, KL to the original model on what is kept, indifference among options."""
+    rng = np.random.default_rng(case.seed)
+    original, pad = case.train.model, case.train.tokenizer.pad_token_id
+
+    def forgetting() -> torch.Tensor:
+        batch = padded(draw(lesson.forget, settings.forget_batch, rng), pad, model.device)
+        with torch.no_grad():
+            before_bt = token_logprobs(original, batch)
+        return loss(token_logprobs(model, batch), before_bt, batch.counted_bt)
+
+    def keeping() -> torch.Tensor:
+        rows = [row for name, pool in lesson.retain.items() for row in draw(pool, settings.retain_batch[name], rng)]
+        if not rows:
+            return torch.zeros((), device=model.device)
+        return settings.retain_weight * divergence(model, original, padded(rows, pad, model.device))
+
+    def calibrating() -> torch.Tensor:
+        some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)
+        return indifference(option_scores(model, [lesson.questions[i] for i in some], pad))
+
+    return Terms(forgetting, keeping, calibrating if lesson.questions else None)
+
+
+def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: TrainingSettings) -> Iterator[str]:
+    """Train the parameters; yields the name of each phase when it is over."""
+    rate, calibrating = settings.learning_rate, terms.calibrating
+    minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate)
+    yield "forgotten"
+    if calibrating and settings.calibration_steps:
+        minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate)
+        yield "calibrated"
+
+
+def minimise(
+    parameters: list[torch.nn.Parameter], loss: Callable[[], torch.Tensor], steps: int, learning_rate: float
+) -> None:
+    """``steps`` of AdamW."""
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    for _ in range(steps):
+        with torch.enable_grad():
+            optimizer.zero_grad(set_to_none=True)
+            loss().backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
