@@ -29,7 +29,7 @@ SAE = {
     "ce_loss_recovered": "cross-entropy loss recovered",
     "spliced_cloze": "held-out cloze with the SAE spliced in",
 }
-METHODS = ("none", "flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff")
+METHODS = ("none", "flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff", "npo", "rmu")
 COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "latents")
 
 

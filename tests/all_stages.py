@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+QUICK = {"steps": 2, "calibration_steps": 1, "forget_batch": 2, "strengths": [1]}
 # Sizes at which every stage does its job in a second or two, on a model that has learnt next to nothing.
 SHRUNK = {
     "activations": {"context_length": 64, "batch_tokens": 2048, "window_rows": 4096},
@@ -24,7 +25,9 @@ SHRUNK = {
         "guard_multipliers": [1],
         "dev_probes": 10,
         "dev_texts": 5,
-        "grad_diff": {"steps": 2, "check_every": 1, "forget_batch": 2, "retain_batch": 3},
+        "grad_diff": QUICK,
+        "npo": QUICK,
+        "rmu": QUICK,
     },
     "evaluation": {
         "context_length": 32,

@@ -19,6 +19,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from pipeline.files import read_json, read_jsonl
 from pipeline.language_model.tokenizer import train_tokenizer
+from pipeline.settings.unlearning import MAIN
 
 ROOT = Path(__file__).resolve().parent.parent
 GEMMA = "google/gemma-2-2b"
@@ -172,7 +173,7 @@ def test_every_stage_runs_offline(tmp_path: Path) -> None:
     assert "failed" not in done.stdout  # an eval of sae-bench that fails costs only that eval
     info = read_json(tmp_path / "work/data/final_info.json")
     assert {"language_model", "sae", "hierarchy", "sae_bench/core", "sae_bench/sparse_probing"} <= info.keys()
-    for method in ("none", "flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"):
+    for method in ("none", *MAIN):
         for level in ("domain", "topic"):
             assert 0 <= info[f"unlearning/{method}/{level}"]["means"]["forget_mcq"] <= 1
     store = read_json(tmp_path / "work/data/activations.zarr/zarr.json")["attributes"]

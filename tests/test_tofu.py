@@ -13,6 +13,7 @@ from pipeline.corpora.write import write_corpus
 from pipeline.files import read_json, read_jsonl
 from pipeline.settings.corpus import CorpusSettings
 from pipeline.settings.strict import parse
+from pipeline.settings.unlearning import MAIN
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("forget10.jsonl", "retain.jsonl", "real_authors.jsonl", "world_facts.jsonl")
@@ -82,7 +83,7 @@ def test_every_stage_runs_on_a_slice(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert "failed" not in done.stdout  # an eval of sae-bench that fails costs only that eval
     info = read_json(tmp_path / "work/data/final_info.json")
-    for method in ("none", "flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"):
+    for method in ("none", *MAIN):
         assert 0 <= info[f"unlearning/{method}/author"]["means"]["forget_mcq"] <= 1
     assert "sibling_drop" in info["unlearning/subtree/author"]["means"]
     assert "other_drop" not in info["unlearning/subtree/author"]["means"]  # there is no other domain

@@ -6,9 +6,28 @@ from typing import Literal, get_args
 from pipeline.settings.strict import require
 from pipeline.settings.training import TrainingSettings
 
-Method = Literal["flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff"]
+Method = Literal[
+    "flat_frequency",
+    "level_cut",
+    "subtree",
+    "random_groups",
+    "guard_flat",
+    "grad_ascent",
+    "grad_diff",
+    "npo",
+    "rmu",
+    "group_adapter",
+]
 METHODS: tuple[Method, ...] = get_args(Method)
-MAIN: tuple[Method, ...] = ("flat_frequency", "level_cut", "subtree", "random_groups", "guard_flat", "grad_diff")
+MAIN: tuple[Method, ...] = (
+    "flat_frequency",
+    "level_cut",
+    "subtree",
+    "random_groups",
+    "guard_flat",
+    "grad_diff",
+    "npo",
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +41,7 @@ class UnlearningSettings:
 
     targets: dict[str, int] = field(default_factory=lambda: {"domain": 0, "topic": 5, "entity": 43})
     methods: tuple[Method, ...] = MAIN
-    more_methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": ()})
+    more_methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": ("rmu",)})
     tree_scale: dict[str, str] = field(
         default_factory=lambda: {"domain": "document", "topic": "document", "entity": "token"}
     )
@@ -39,13 +58,13 @@ class UnlearningSettings:
     train_probes: int = 1000
     dev_probes: int = 80
     dev_texts: int = 30
-    grad_ascent: TrainingSettings = field(default_factory=TrainingSettings)
-    grad_diff: TrainingSettings = field(default_factory=TrainingSettings)
     npo: TrainingSettings = field(default_factory=TrainingSettings)
-    group_adapter: TrainingSettings = field(default_factory=TrainingSettings)
-    adapter_rank: int = 8
-    rmu: TrainingSettings = field(default_factory=TrainingSettings)
+    grad_diff: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-3, steps=40))
+    grad_ascent: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-4, steps=40))
+    rmu: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-3))
     rmu_steering: float = 5.0
+    group_adapter: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=2e-3))
+    adapter_rank: int = 8
 
     def methods_at(self, level: str) -> tuple[Method, ...]:
         """What forgets the target of one level, each method once."""
@@ -67,5 +86,6 @@ class UnlearningSettings:
         require(self.sibling_weight >= 0, f"sibling_weight is {self.sibling_weight}; it must be 0 or more")
         require(self.shrinkage_tokens >= 0, f"shrinkage_tokens is {self.shrinkage_tokens}; it must be 0 or more")
         require(0.5 <= self.guard_quantile < 1, f"guard_quantile is {self.guard_quantile}; it must be in [0.5, 1)")
-        for name in ("train_probes", "dev_probes", "dev_texts"):
+        require(self.rmu_steering > 0, f"rmu_steering is {self.rmu_steering}; it must be above 0")
+        for name in ("train_probes", "dev_probes", "dev_texts", "adapter_rank"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
