@@ -99,10 +99,12 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
         return loss(token_logprobs(model, batch), before_bt, batch.counted_bt)
 
     def keeping() -> torch.Tensor:
-        rows = [row for name, pool in lesson.retain.items() for row in draw(pool, settings.retain_batch[name], rng)]
-        if not rows:
-            return torch.zeros((), device=model.device)
-        return settings.retain_weight * divergence(model, original, padded(rows, pad, model.device))
+        total, tokens = torch.zeros((), device=model.device), 0
+        for name, pool in lesson.retain.items():  # each on its own: texts would pad the much shorter probes
+            batch = padded(draw(pool, settings.retain_batch[name], rng), pad, model.device)
+            here = int(batch.mask_bt.sum())
+            total, tokens = total + here * divergence(model, original, batch), tokens + here
+        return settings.retain_weight * total / max(tokens, 1)
 
     def calibrating() -> torch.Tensor:
         some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)
