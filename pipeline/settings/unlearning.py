@@ -8,6 +8,9 @@ from pipeline.settings.training import TrainingSettings
 
 Method = Literal[
     "flat_frequency",
+    "flat_log_odds",
+    "flat_importance",
+    "flat_difference",
     "level_cut",
     "subtree",
     "random_groups",
@@ -28,6 +31,7 @@ MAIN: tuple[Method, ...] = (
     "grad_diff",
     "npo",
 )
+MORE: tuple[Method, ...] = ("rmu", "flat_log_odds", "flat_importance", "flat_difference")
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,17 @@ class UnlearningSettings:
 
     targets: dict[str, int] = field(default_factory=lambda: {"domain": 0, "topic": 5, "entity": 43})
     methods: tuple[Method, ...] = MAIN
-    more_methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": ("rmu",)})
+    more_methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": MORE})
     tree_scale: dict[str, str] = field(
         default_factory=lambda: {"domain": "document", "topic": "document", "entity": "token"}
     )
     multipliers: tuple[float, ...] = (1.0, 3.0)
     latents: tuple[int, ...] = (5, 15, 40)
     retain_rates: tuple[float, ...] = (0.003, 0.01, 0.03)
+    frequency_constants: tuple[float, ...] = (3.0, 10.0)
+    text_shares: tuple[float, ...] = (0.1, 0.3)
+    ratio_percentiles: tuple[float, ...] = (80.0, 95.0)
+    magnitude_ratios: tuple[float, ...] = (1.0, 3.0)
     groups: tuple[int, ...] = (1, 2, 4, 8)
     retain_weights: tuple[float, ...] = (1.0, 2.0, 4.0)
     sibling_weight: float = 1.0
@@ -76,12 +84,23 @@ class UnlearningSettings:
         require(len(self.methods) > 0, f"methods is empty; name at least one of {', '.join(METHODS)}")
         for scale in self.tree_scale.values():
             require(scale in ("token", "document"), f"tree_scale holds {scale!r}; it must be token or document")
-        for name in ("multipliers", "guard_multipliers", "retain_weights", "retain_rates"):
+        for name in (
+            "multipliers",
+            "guard_multipliers",
+            "retain_weights",
+            "retain_rates",
+            "frequency_constants",
+            "text_shares",
+            "ratio_percentiles",
+            "magnitude_ratios",
+        ):
             require(len(getattr(self, name)) > 0, f"{name} is empty; give at least one value")
             require(min(getattr(self, name)) >= 0, f"{name} holds a value below 0")
         for name in ("latents", "groups"):
             require(len(getattr(self, name)) > 0, f"{name} is empty; give at least one value")
             require(min(getattr(self, name)) >= 1, f"{name} holds a value below 1")
+        require(max(self.text_shares) <= 1, "text_shares holds a value above 1; they are shares")
+        require(max(self.ratio_percentiles) <= 100, "ratio_percentiles holds a value above 100")
         require(self.node_cost >= 0, f"node_cost is {self.node_cost}; it must be 0 or more")
         require(self.sibling_weight >= 0, f"sibling_weight is {self.sibling_weight}; it must be 0 or more")
         require(self.shrinkage_tokens >= 0, f"shrinkage_tokens is {self.shrinkage_tokens}; it must be 0 or more")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.errors import PipelineError
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.bench import Bench, Outcome
@@ -55,7 +56,10 @@ def sweep(case: Case, candidates: Iterable[Edit]) -> Choice:
         if best is None or result.objective < best[0]:
             best = result.objective, edit
     if best is None:
-        raise ValueError(f"no candidate for {case.level} {case.target}")
+        where = " / ".join(case.target)
+        raise PipelineError(
+            f"no latent passes the thresholds for {where}; widen what `unlearning` in params.yaml sweeps"
+        )
     return Choice(best[1], rows)
 
 

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 from pipeline.unlearning import (
+    flat_difference,
     flat_frequency,
+    flat_importance,
+    flat_log_odds,
     grad_ascent,
     grad_diff,
     group_adapter,
@@ -18,6 +21,9 @@ from pipeline.unlearning.case import Case, Choice
 
 METHODS: dict[str, Callable[[Case], Choice]] = {
     "flat_frequency": flat_frequency.choose,
+    "flat_log_odds": flat_log_odds.choose,
+    "flat_importance": flat_importance.choose,
+    "flat_difference": flat_difference.choose,
     "level_cut": level_cut.choose,
     "subtree": subtree.choose,
     "random_groups": random_groups.choose,

@@ -10,6 +10,8 @@ from scipy import sparse
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.damage import relations
 
+RETAINED = ("sibling", "other", "general")  # relations to a target whose knowledge must stay
+
 
 class Firing(NamedTuple):
     """Per text (x) and latent (s), over the text's editable tokens; [x, s] matrices are sparse."""
@@ -21,25 +23,31 @@ class Firing(NamedTuple):
 
     def rates(self, target: Sequence[str], wanted: str) -> np.ndarray:
         """Firing frequency of every latent on the texts of one relation to the target; 0 where there are none."""
-        where = self._where(target, wanted)
+        where = self.where(target, wanted)
         return self.fires_xs[where].sum(0) / max(1, self.tokens_x[where].sum())
+
+    def means(self, target: Sequence[str], wanted: str) -> np.ndarray:
+        """Mean code of every latent over all tokens of one relation, silent ones included; 0 where there are none."""
+        where = self.where(target, wanted)
+        return self.sums_xs[where].sum(0) / max(1, self.tokens_x[where].sum())
 
     def tokens(self, target: Sequence[str], wanted: str) -> int:
         """Editable tokens in the texts of one relation."""
-        return int(self.tokens_x[self._where(target, wanted)].sum())
+        return int(self.tokens_x[self.where(target, wanted)].sum())
 
     def retain_rates(self, target: Sequence[str]) -> np.ndarray:
         """The highest of a latent's rates on sibling, other and general text: what must stay needs it this much."""
-        return np.max([self.rates(target, name) for name in ("sibling", "other", "general")], axis=0)
+        return np.max([self.rates(target, name) for name in RETAINED], axis=0)
 
     def scale(self, target: Sequence[str]) -> torch.Tensor:
         """Mean code of each latent where it fires on the target's text, else where it fires at all; float32 [s]."""
-        where = self._where(target, "forget")
+        where = self.where(target, "forget")
         fires, sums = self.fires_xs[where].sum(0), self.sums_xs[where].sum(0)
         anywhere = self.sums_xs.sum(0) / np.maximum(1, self.fires_xs.sum(0))
         return torch.from_numpy(np.where(fires > 0, sums / np.maximum(1, fires), anywhere)).float()
 
-    def _where(self, target: Sequence[str], wanted: str) -> np.ndarray:
+    def where(self, target: Sequence[str], wanted: str) -> np.ndarray:
+        """Numbers of the texts of one relation to the target."""
         return np.flatnonzero([name == wanted for name in relations(self.texts, target)])
 
 
