@@ -18,6 +18,7 @@ LAYERS = (
     ("pipeline.activations",),
     ("pipeline.hierarchy",),
     ("pipeline.sae",),
+    ("pipeline.scope",),
     ("pipeline.unlearning",),
     ("pipeline.evaluation",),
     ("pipeline.report",),

@@ -17,6 +17,7 @@ from pipeline.settings.language_model import LanguageModelSettings
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.sae import SAESettings
+from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.strict import did_you_mean, parse, read_yaml
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.settings.world import WorldSettings
@@ -34,6 +35,7 @@ class Params:
     sae: SAESettings = field(default_factory=SAESettings)
     correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
     dendrogram: DendrogramSettings = field(default_factory=DendrogramSettings)
+    scope: ScopeSettings = field(default_factory=ScopeSettings)
     unlearning: UnlearningSettings = field(default_factory=UnlearningSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     report: ReportSettings = field(default_factory=ReportSettings)

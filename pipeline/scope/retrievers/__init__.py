@@ -1,0 +1,1 @@
+"""Ways to find the rest of what a few examples are about, one a file, all with one signature."""

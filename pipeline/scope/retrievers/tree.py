@@ -1,0 +1,33 @@
+"""Nodes of the document tree that all examples share.
+
+Two entities of one topic need not share a latent; the latents of both lie under one node where the training text
+told of them together.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from pipeline.hierarchy.tree import FeatureTree
+from pipeline.scope.documents import Documents, standardised
+from pipeline.scope.query import Query, contrasted, shared_activity
+from pipeline.settings.scope import ScopeSettings
+
+
+def nodes(documents: Documents) -> np.ndarray:
+    """Standardised activity of every merge of the document tree, [x, m]."""
+    return standardised(documents, node_activity(documents.reading.codes_xs, documents.trees["document"]))
+
+
+def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
+    z_xm = documents.form(nodes)
+    return contrasted(query, lambda e: shared_activity(z_xm, query.pool, e, settings.clip), settings.contrast.tree)
+
+
+def node_activity(codes_xs: sparse.csr_array, tree: FeatureTree) -> np.ndarray:
+    """``log(1 + sum of the codes of all the merge's latents)`` of every merge, [x, m], from log(1 + sum) per latent."""
+    members = [node.members for node in tree.nodes()]
+    sizes = list(map(len, members))
+    shape = (codes_xs.shape[1], len(members))
+    ones = np.ones(sum(sizes), np.float32)
+    member_sm = sparse.csr_array((ones, (np.concatenate(members), np.repeat(np.arange(len(members)), sizes))), shape)
+    return np.log1p((codes_xs.expm1() @ member_sm).toarray())
