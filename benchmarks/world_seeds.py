@@ -15,7 +15,7 @@ import torch
 
 from pipeline.files import read_jsonl, write_json
 from pipeline.language_model import tiny
-from pipeline.language_model.answers import answer, plan, tokenize
+from pipeline.language_model.answers import ask
 from pipeline.language_model.tokenizer import train_tokenizer
 from pipeline.runtime import prepare_process
 from pipeline.settings.language_model import TinySettings
@@ -51,19 +51,10 @@ def learn(seed: int) -> dict:
     figures = {"seed": seed, "training_tokens": checks[-1].tokens, "megabytes": megabytes, "seconds": seconds}
     for kind, split, in_tree in (("heldout", "test", True), ("novel", "novel", True), ("general", "test", False)):
         asked = [probe for probe in probes if probe["split"] == split and bool(probe["path"]) == in_tree]
-        cloze, choice = ask(model, tokenizer, asked)
-        figures |= {f"{kind}_cloze": cloze, f"{kind}_mcq": choice}
+        answers = ask(model, tokenizer, asked)
+        figures |= {f"{kind}_cloze": answers.cloze_q.mean().item(), f"{kind}_mcq": answers.choice_q.mean().item()}
     print({key: round(value, 3) for key, value in figures.items()}, flush=True)
     return figures
-
-
-@torch.no_grad()
-def ask(model: torch.nn.Module, tokenizer, probes: list[dict]) -> tuple[float, float]:
-    questions = [tokenize(probe, tokenizer) for probe in probes]
-    batches = plan(questions, tokenizer.pad_token_id)
-    logits = (model(input_ids=batch.ids_bt, attention_mask=batch.mask_bt).logits for batch in batches)
-    answers = answer(questions, batches, logits)
-    return answers.cloze_q.mean().item(), answers.choice_q.mean().item()
 
 
 if __name__ == "__main__":

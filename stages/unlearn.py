@@ -9,12 +9,13 @@ from pipeline.progress import track
 from pipeline.runtime import prepare_process
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.run import RunSettings
+from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.strict import read_section
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.edit import save_edit
 from pipeline.unlearning.methods import METHODS
-from pipeline.unlearning.subject import count_training_texts, open_case, open_forest, open_subject
+from pipeline.unlearning.subject import count_training_texts, open_case, open_forest, open_pool, open_subject
 from stages import PARAMS, run
 
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")
@@ -27,7 +28,10 @@ def main() -> str:
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     prepare_process(shared.threads)
     subject = open_subject(MODEL, SAE, CORPUS, activations, settings.targets, pick_device(shared.device))
+    scope = read_section(PARAMS, ScopeSettings, "scope")
     forest, firing = open_forest(DENDROGRAM), count_training_texts(subject)
+    searched = any("scope_npo" in settings.methods_at(level) for level in subject.targets)
+    documents = open_pool(subject, forest, CORPUS, shared.seed) if searched else None
     with building(UNLEARNING) as folder:
         write_json(folder / "targets.json", subject.targets)
         cells = [(level, method) for level in subject.targets for method in settings.methods_at(level)]
@@ -36,6 +40,7 @@ def main() -> str:
         for level, method in track(cells, "unlearn", len(cells), "edits"):
             if case is None or case.level != level:
                 case = open_case(subject, forest, firing, level, settings, shared.seed)
+                case = case._replace(documents=documents, scope=scope)
             best.append(f"{method}/{level} {choose(case, method, folder):.2f}")
     return f"dev objective (0 is perfect): {', '.join(best)}"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class Question(NamedTuple):
@@ -81,6 +81,16 @@ def answer(questions: Sequence[Question], batches: Sequence[InputBatch], logits:
                     cloze[q] = (at_tv.argmax(-1) == wanted).double().mean()
     right = torch.tensor([question.answer for question in questions])
     return Answers(cloze, (scores.argmax(1) == right).double(), scores)
+
+
+@torch.no_grad()
+def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: Sequence[dict]) -> Answers:
+    """Put the probes to a model as it is."""
+    questions = [tokenize(probe, tokenizer) for probe in probes]
+    batches = plan(questions, tokenizer.pad_token_id)
+    device = model.device
+    logits = (model(input_ids=b.ids_bt.to(device), attention_mask=b.mask_bt.to(device)).logits for b in batches)
+    return answer(questions, batches, logits)
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -19,6 +19,7 @@ from pipeline.settings.run import RunSettings
 from pipeline.settings.sae import SAESettings
 from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.strict import did_you_mean, parse, read_yaml
+from pipeline.settings.study import StudySettings
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.settings.world import WorldSettings
 
@@ -39,6 +40,7 @@ class Params:
     unlearning: UnlearningSettings = field(default_factory=UnlearningSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
+    study: StudySettings = field(default_factory=StudySettings)
 
 
 class Layer(NamedTuple):

@@ -14,14 +14,14 @@ class TrainingSettings:
     Batches count probes of about 16 tokens; a longer text stands for as many probes as fit in it.
     """
 
-    learning_rate: float = 5e-4
-    steps: int = 60
-    calibration_steps: int = 25
+    learning_rate: float = 1e-3
+    steps: int = 15
+    calibration_steps: int = 30
     forget_batch: int = 24
-    retain_batch: dict[str, int] = field(default_factory=lambda: {"sibling": 48, "other": 96, "general": 16})
-    retain_weight: float = 5.0
+    retain_batch: dict[str, int] = field(default_factory=lambda: {"sibling": 24, "other": 48, "general": 8})
+    retain_weight: float = 10.0
     beta: float = 0.1
-    strengths: tuple[float, ...] = (0.6, 0.8, 1.0)
+    strengths: tuple[float, ...] = (0.8, 1.0, 1.2, 1.4)
 
     def __post_init__(self) -> None:
         require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0")

@@ -20,6 +20,7 @@ Method = Literal[
     "npo",
     "rmu",
     "group_adapter",
+    "scope_npo",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
 MAIN: tuple[Method, ...] = (
@@ -32,6 +33,19 @@ MAIN: tuple[Method, ...] = (
     "npo",
 )
 MORE: tuple[Method, ...] = ("rmu", "flat_log_odds", "flat_importance", "flat_difference")
+
+
+@dataclass(frozen=True)
+class FewShotSettings:
+    """Section ``unlearning.few_shot``: what ``scope_npo`` is given and how it finds the rest."""
+
+    given: int = 2
+    documents: int = 16
+    retriever: Literal["tree", "residual", "residual_tree", "flat", "tfidf", "tfidf_expanded"] = "tree"
+
+    def __post_init__(self) -> None:
+        for name in ("given", "documents"):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -67,12 +81,13 @@ class UnlearningSettings:
     dev_probes: int = 80
     dev_texts: int = 30
     npo: TrainingSettings = field(default_factory=TrainingSettings)
-    grad_diff: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-3, steps=40))
-    grad_ascent: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-4, steps=40))
-    rmu: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-3))
+    grad_diff: TrainingSettings = field(default_factory=TrainingSettings)
+    grad_ascent: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-4))
+    rmu: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=3e-3, steps=60))
     rmu_steering: float = 5.0
-    group_adapter: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=2e-3))
-    adapter_rank: int = 8
+    few_shot: FewShotSettings = field(default_factory=FewShotSettings)
+    group_adapter: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-2, steps=25))
+    adapter_rank: int = 32
 
     def methods_at(self, level: str) -> tuple[Method, ...]:
         """What forgets the target of one level, each method once."""

@@ -89,11 +89,18 @@ def unlearned(
     """
     edit, dictionary = load_edit(Path(folder)), load_dictionary(Path(sae_folder)).to(model.device)
     check_fits(edit, dictionary, model)
+    with applied(model, edit, dictionary):
+        yield model
+
+
+@contextlib.contextmanager
+def applied(model: PreTrainedModel, edit: Edit, dictionary: Dictionary) -> Iterator[None]:
+    """Inside the block the model runs under an edit; gradients flow through it where they are enabled."""
     live = _Live(edit, dictionary, model)
     handle = model.register_forward_pre_hook(live.look, with_kwargs=True)
     try:
         with swapped(model, edit.weights), rewriting(model, edit.layer, "resid_post", live.rewrite):
-            yield model
+            yield
     finally:
         handle.remove()
 

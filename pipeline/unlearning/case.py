@@ -12,6 +12,8 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.hierarchy.tree import FeatureTree
+from pipeline.scope.documents import Documents
+from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.damage import Damage, damage, relations
@@ -40,6 +42,8 @@ class Case(NamedTuple):
     before: Outcome  # the unedited model on dev
     settings: UnlearningSettings
     seed: int
+    documents: Documents | None = None  # the unlabelled pool with the labelled texts, for methods that search it
+    scope: ScopeSettings = ScopeSettings()
 
     def judge(self, edit: Edit) -> Damage:
         """Damage on the dev split."""

@@ -11,7 +11,7 @@ from pipeline.unlearning.training import full_lesson
 
 
 def choose(case: Case) -> Choice:
-    """One training run without anything to retain; dev chooses the phase and the strength."""
+    """One training run without anything to retain; dev chooses the strength."""
     lesson = full_lesson(case)._replace(retain={})
     return train_and_choose(
         case, "grad_ascent", lesson, case.settings.grad_ascent, lambda got, _, counted: losses.ascent(got, counted)

@@ -14,7 +14,7 @@ from pipeline.unlearning.training import full_lesson
 
 
 def choose(case: Case) -> Choice:
-    """One training run; dev chooses the phase and the strength."""
+    """One training run; dev chooses the strength."""
     most = math.log(case.train.model.config.get_text_config().vocab_size)
     return train_and_choose(
         case,

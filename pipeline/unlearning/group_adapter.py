@@ -17,11 +17,12 @@ from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
 from pipeline.language_model.hooks import decoder_layers, rewriting
-from pipeline.unlearning import losses, subtree
+from pipeline.unlearning import subtree
 from pipeline.unlearning.applying import rewrite
 from pipeline.unlearning.case import Case, Choice, sweep
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit
+from pipeline.unlearning.npo import preferring
 from pipeline.unlearning.training import full_lesson, terms_of, two_phases, weight_edits
 
 
@@ -38,14 +39,14 @@ class LowRank(nn.Module):
 
 
 def choose(case: Case) -> Choice:
-    """One training run on the groups of ``subtree``'s choice; dev chooses the phase and the strength."""
+    """One training run on the groups of ``subtree``'s choice; dev chooses the strength."""
     groups = subtree.choose(case).edit
     edits = weight_edits(case, "group_adapter", case.settings.group_adapter.strengths, adapted(case, groups))
     return sweep(case, (edit._replace(groups=groups.groups) for edit in edits))
 
 
-def adapted(case: Case, groups: Edit) -> Iterator[tuple[str, PreTrainedModel]]:
-    """The model with its adapters merged, after forgetting and after calibration."""
+def adapted(case: Case, groups: Edit) -> PreTrainedModel:
+    """A copy of the model with its trained adapters merged into the weights."""
     settings = case.settings.group_adapter
     felt = felt_directions(case, groups, case.settings.adapter_rank)
     model = copy.deepcopy(case.train.model).requires_grad_(False)
@@ -54,12 +55,9 @@ def adapted(case: Case, groups: Edit) -> Iterator[tuple[str, PreTrainedModel]]:
     for name, adapter in adapters.items():
         parametrize.register_parametrization(modules[name], "weight", adapter)
     parameters = [adapter.change_or for adapter in adapters.values()]
-    lesson = full_lesson(case)
-    terms = terms_of(
-        case, model, lesson, settings, lambda got, before, on: losses.preference(got, before, on, settings.beta)
-    )
-    for phase in two_phases(parameters, terms, settings):
-        yield phase, _merged(case.train.model, adapters)
+    terms = terms_of(case, model, full_lesson(case), settings, preferring(settings.beta))
+    two_phases(parameters, terms, settings)
+    return _merged(case.train.model, adapters)
 
 
 def _merged(model: PreTrainedModel, adapters: dict[str, LowRank]) -> PreTrainedModel:

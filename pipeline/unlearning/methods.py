@@ -15,6 +15,7 @@ from pipeline.unlearning import (
     npo,
     random_groups,
     rmu,
+    scope_npo,
     subtree,
 )
 from pipeline.unlearning.case import Case, Choice
@@ -33,4 +34,5 @@ METHODS: dict[str, Callable[[Case], Choice]] = {
     "npo": npo.choose,
     "rmu": rmu.choose,
     "group_adapter": group_adapter.choose,
+    "scope_npo": scope_npo.choose,
 }

@@ -5,19 +5,18 @@ and general inputs. All weights are trained. The gradient of an answer dies down
 itself where gradient ascent runs away.
 """
 
-from pipeline.unlearning import losses
 from pipeline.unlearning.case import Case, Choice
+from pipeline.unlearning.losses import preference
+from pipeline.unlearning.training import ForgetLoss, full_lesson
 from pipeline.unlearning.training import choose as train_and_choose
-from pipeline.unlearning.training import full_lesson
 
 
 def choose(case: Case) -> Choice:
-    """One training run; dev chooses the phase and the strength."""
+    """One training run; dev chooses the strength."""
     settings = case.settings.npo
-    return train_and_choose(
-        case,
-        "npo",
-        full_lesson(case),
-        settings,
-        lambda got, original, counted: losses.preference(got, original, counted, settings.beta),
-    )
+    return train_and_choose(case, "npo", full_lesson(case), settings, preferring(settings.beta))
+
+
+def preferring(beta: float) -> ForgetLoss:
+    """NPO's forget loss."""
+    return lambda got, original, counted: preference(got, original, counted, beta)

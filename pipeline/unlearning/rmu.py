@@ -7,7 +7,6 @@ follows as for the other methods, with the same hold.
 """
 
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -24,12 +23,12 @@ N_LAYERS = 3  # layers whose MLP outputs are trained, the edited one the last
 
 
 def choose(case: Case) -> Choice:
-    """One training run; dev chooses the phase and the strength."""
+    """One training run; dev chooses the strength."""
     return sweep(case, weight_edits(case, "rmu", case.settings.rmu.strengths, steered(case)))
 
 
-def steered(case: Case) -> Iterator[tuple[str, PreTrainedModel]]:
-    """The model after steering, and after calibration."""
+def steered(case: Case) -> PreTrainedModel:
+    """A copy of the model, steered and calibrated."""
     settings, original, layer = case.settings.rmu, case.train.model, case.layer
     lesson, pad, rng = full_lesson(case), case.train.tokenizer.pad_token_id, np.random.default_rng(case.seed)
     model = copy.deepcopy(original).requires_grad_(False)
@@ -59,9 +58,8 @@ def steered(case: Case) -> Iterator[tuple[str, PreTrainedModel]]:
         some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)
         return indifference(option_scores(model, [lesson.questions[i] for i in some], pad))
 
-    terms = Terms(forgetting, keeping, calibrating if lesson.questions else None)
-    for phase in two_phases(parameters, terms, settings):
-        yield phase, model
+    two_phases(parameters, Terms(forgetting, keeping, calibrating if lesson.questions else None), settings)
+    return model
 
 
 def _trained_layers(layer: int) -> range:

@@ -15,6 +15,8 @@ from pipeline.hierarchy.tree import FeatureTree, load_tree
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary
+from pipeline.scope.documents import Documents
+from pipeline.scope.opening import open_documents
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.bench import Bench
@@ -97,6 +99,13 @@ def open_forest(folder: Path) -> Forest:
         groups = json.loads((folder / scale / "groups.json").read_text(encoding="utf-8"))
         cuts[scale] = [tree.cut(cut["correlation"]) for cut in groups["cuts"]]
     return Forest(trees, cuts)
+
+
+def open_pool(subject: Subject, forest: Forest, corpus_dir: Path, seed: int) -> Documents:
+    """The unlabelled pool with the labelled texts, read by the subject's model; ``seed`` is of the shuffled tree."""
+    model, tokenizer, dictionary = subject.model, subject.tokenizer, subject.dictionary
+    length = subject.context_length
+    return open_documents(corpus_dir, forest.trees, model, tokenizer, dictionary, subject.layer, length, seed)
 
 
 def open_case(

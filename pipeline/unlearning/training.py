@@ -3,8 +3,8 @@
     phase 1   forget loss + w KL(original || model)
     phase 2   indifference among the options of the target's probes + w KL(original || model)
 
-AdamW without decay at a constant rate, gradients clipped at norm 1. Candidates are points on the straight line from the
-original weights to the trained ones, after each phase; dev chooses among them.
+AdamW without decay at a constant rate, gradients clipped at norm 1. The first phase is short: what it breaks the second
+heals. Candidates are points on the straight line from the original weights through the trained ones; dev chooses.
 """
 
 import copy
@@ -52,31 +52,26 @@ def questions_of(bench: Bench, target: tuple[str, ...]) -> list[Question]:
 
 
 def choose(case: Case, method: str, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> Choice:
-    """One training run; dev chooses the phase and the strength."""
+    """One training run; dev chooses the strength."""
     return sweep(case, weight_edits(case, method, settings.strengths, trained(case, lesson, settings, loss)))
 
 
-def weight_edits(
-    case: Case, method: str, strengths: Iterable[float], models: Iterable[tuple[str, PreTrainedModel]]
-) -> Iterator[Edit]:
-    """Edits at every strength between the case's model and each trained one."""
+def weight_edits(case: Case, method: str, strengths: Iterable[float], model: PreTrainedModel) -> Iterator[Edit]:
+    """Edits on the line from the case's model (strength 0) to a trained one (1) and beyond."""
     original = {name: tensor.detach() for name, tensor in case.train.model.named_parameters()}
-    for phase, model in models:
-        learnt = {name: tensor.detach() for name, tensor in model.named_parameters()}
-        changed = {name: tensor.clone() for name, tensor in learnt.items() if not torch.equal(tensor, original[name])}
-        for strength in strengths:
-            weights = {name: torch.lerp(original[name], tensor, strength) for name, tensor in changed.items()}
-            edit = no_edit(case.level, case.target, case.layer)
-            yield edit._replace(method=method, weights=weights, settings={"phase": phase, "strength": strength})
+    learnt = {name: tensor.detach() for name, tensor in model.named_parameters()}
+    changed = {name: tensor for name, tensor in learnt.items() if not torch.equal(tensor, original[name])}
+    for strength in strengths:
+        weights = {name: torch.lerp(original[name], tensor, strength) for name, tensor in changed.items()}
+        edit = no_edit(case.level, case.target, case.layer)
+        yield edit._replace(method=method, weights=weights, settings={"strength": strength})
 
 
-def trained(
-    case: Case, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss
-) -> Iterator[tuple[str, PreTrainedModel]]:
-    """The model after forgetting, and again after calibration; both are the same object, with all weights trained."""
+def trained(case: Case, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> PreTrainedModel:
+    """A copy of the model with all weights trained."""
     model = copy.deepcopy(case.train.model).requires_grad_(True)
-    for phase in two_phases(list(model.parameters()), terms_of(case, model, lesson, settings, loss), settings):
-        yield phase, model
+    two_phases(list(model.parameters()), terms_of(case, model, lesson, settings, loss), settings)
+    return model
 
 
 class Terms(NamedTuple):
@@ -113,24 +108,25 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
     return Terms(forgetting, keeping, calibrating if lesson.questions else None)
 
 
-def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: TrainingSettings) -> Iterator[str]:
-    """Train the parameters; yields the name of each phase when it is over."""
+def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: TrainingSettings) -> None:
+    """Train the parameters in place."""
     rate, calibrating = settings.learning_rate, terms.calibrating
-    minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate)
-    yield "forgotten"
-    if calibrating and settings.calibration_steps:
-        minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate)
-        yield "calibrated"
+    for _ in minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate):
+        pass
+    if calibrating:
+        for _ in minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate):
+            pass
 
 
 def minimise(
     parameters: list[torch.nn.Parameter], loss: Callable[[], torch.Tensor], steps: int, learning_rate: float
-) -> None:
-    """``steps`` of AdamW."""
+) -> Iterator[int]:
+    """``steps`` of AdamW; yields how many are done after each one."""
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
-    for _ in range(steps):
+    for step in range(1, steps + 1):
         with torch.enable_grad():
             optimizer.zero_grad(set_to_none=True)
             loss().backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
+        yield step

@@ -1,0 +1,38 @@
+"""The relearning attack: fine-tune an edited model on related text and ask it what it was not taught again.
+
+AdamW at 2e-4 on whole sentences, 16 a batch (long texts count for more). A hook, where the edit has one, stays in place
+while the attacker trains; an attacker who removes it faces the model as it was, whose figures are those of ``none``.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.unlearning.examples import Example, draw, padded
+from pipeline.unlearning.losses import token_logprobs
+from pipeline.unlearning.training import minimise
+
+LEARNING_RATE, BATCH = 2e-4, 16
+
+
+def whole(example: Example) -> Example:
+    """The same tokens, all of which are trained on."""
+    return Example(example.tokens, (False,) + (True,) * (len(example.tokens) - 1))
+
+
+def relearn(
+    model: PreTrainedModel, pool: Sequence[Example], pad: int, checkpoints: Sequence[int], seed: int
+) -> Iterator[int]:
+    """Fine-tune ``model`` in place on the pool; yields at each checkpoint, a number of steps, ascending."""
+    rng = np.random.default_rng(seed)
+    parameters = list(model.requires_grad_(True).parameters())
+
+    def loss() -> torch.Tensor:
+        batch = padded(draw(pool, BATCH, rng), pad, model.device)
+        return -token_logprobs(model, batch)[batch.counted_bt].mean()
+
+    for step in minimise(parameters, loss, checkpoints[-1], LEARNING_RATE):
+        if step in checkpoints:
+            yield step

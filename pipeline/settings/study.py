@@ -1,0 +1,29 @@
+"""The study: which cells (seed, level, node, method) are computed."""
+
+from dataclasses import dataclass, field
+
+from pipeline.settings.strict import require
+from pipeline.settings.unlearning import Method
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """Section ``study``, read by ``stages.study`` alone. Nodes are numbers in order of first appearance."""
+
+    seeds: tuple[int, ...] = (0,)
+    nodes: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"topic": (5,)})
+    methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": ("npo",)})
+    few_shot_topics: tuple[int, ...] = ()
+    few_shot_given: tuple[int, ...] = (2,)
+    relearning_topics: tuple[int, ...] = ()
+    relearning_methods: tuple[Method, ...] = ("npo",)
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        require(len(self.seeds) > 0, "seeds is empty; name at least one")
+        require(self.workers >= 1, f"workers is {self.workers}; it must be 1 or more")
+        lacking = sorted(set(self.nodes) - set(self.methods))
+        require(not lacking, f"methods says nothing of the level {', '.join(lacking)}, which nodes has")
+        numbers = [*self.few_shot_topics, *self.relearning_topics, *(n for some in self.nodes.values() for n in some)]
+        require(min(numbers, default=0) >= 0, "a node's number must be 0 or more")
+        require(min(self.few_shot_given, default=1) >= 1, "few_shot_given holds a number below 1")

@@ -1,0 +1,78 @@
+"""Cells of the study: listed, grouped by what they share, computed where they are missing, kept one file each."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby, product
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.files import read_json, write_json
+from pipeline.settings.resolve import Params
+from pipeline.settings.study import StudySettings
+from pipeline.study.few_shot import ARMS, few_shot_cell
+from pipeline.study.forgetting import case_of, forgetting_cell
+from pipeline.study.homes import open_home
+from pipeline.study.relearning import relearning_cell
+
+
+class Cell(NamedTuple):
+    """One computation: what kind, on which seed and target, and which method or arm."""
+
+    kind: str  # forgetting, few_shot or relearning
+    seed: int
+    level: str
+    node: int
+    name: str
+
+    def arm(self) -> tuple[str, int]:
+        """The arm of a few-shot cell and how many entities it is given."""
+        arm, given = self.name.rsplit("_", 1)
+        return arm, int(given)
+
+    def file(self, folder: Path) -> Path:
+        """Where its result is kept."""
+        return folder / f"seed_{self.seed}" / self.kind / f"{self.level}_{self.node}" / f"{self.name}.json"
+
+
+def plan(settings: StudySettings) -> Iterator[Cell]:
+    """All cells, kind by kind, seed by seed and target by target."""
+    for level, nodes in settings.nodes.items():
+        for seed, node in product(settings.seeds, nodes):
+            for method in ("none", *settings.methods[level]):
+                yield Cell("forgetting", seed, level, node, method)
+    for seed, node in product(settings.seeds, settings.few_shot_topics):
+        for given, arm in product(settings.few_shot_given, ARMS):
+            yield Cell("few_shot", seed, "topic", node, f"{arm}_{given}")
+    for seed, node in product(settings.seeds, settings.relearning_topics):
+        for method in ("none", "never_taught", *settings.relearning_methods):
+            yield Cell("relearning", seed, "topic", node, method)
+
+
+def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
+    """The cells without a result, those of one kind and target together: they share its case."""
+    lacking = [cell for cell in cells if not cell.file(folder).exists()]
+    return [list(group) for _, group in groupby(lacking, key=lambda cell: cell[:4])]
+
+
+def compute(group: list[Cell], home: Path, folder: Path, params: Params) -> int:
+    """Compute and keep the cells of one target; returns how many."""
+    kind, seed, level, node, _ = group[0]
+    opened = open_home(home, params.activations, seed)
+    case = case_of(opened, level, node, params.unlearning, seed)
+    for cell in group:
+        if kind == "forgetting":
+            result = forgetting_cell(opened, case, cell.name)
+        elif kind == "relearning":
+            result = relearning_cell(opened, case, cell.name, home, params)
+        else:
+            result = few_shot_cell(opened, case, *cell.arm())
+        write_json(cell.file(folder), result)
+    return len(group)
+
+
+def gathered(cells: Iterable[Cell], folder: Path) -> dict[str, list[dict]]:
+    """Kind -> one row per finished cell."""
+    rows: dict[str, list[dict]] = {}
+    for cell in cells:
+        if cell.file(folder).exists():
+            rows.setdefault(cell.kind, []).append(cell._asdict() | read_json(cell.file(folder)))
+    return rows

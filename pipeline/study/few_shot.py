@@ -1,0 +1,38 @@
+"""Cells of few-shot forgetting: two labelled entities a node; how far does forgetting reach the others, and no further?
+
+Arms: ``npo`` has the labelled entities alone, ``scope_npo_<retriever>`` also what that retriever finds in the pool.
+Asked are the target's unlabelled entities, and what must stay among the unlabelled of the other nodes.
+"""
+
+import numpy as np
+
+from pipeline.evaluation.figures import Figures
+from pipeline.study.homes import Home
+from pipeline.unlearning.case import Case
+from pipeline.unlearning.damage import relations
+from pipeline.unlearning.few_shot import labelled_entities
+from pipeline.unlearning.scope_npo import completed
+
+RETRIEVERS = ("tree", "residual", "residual_tree", "flat", "shuffled_tree", "oracle")
+ARMS = ("npo", *(f"scope_npo_{name}" for name in RETRIEVERS))
+
+
+def few_shot_cell(home: Home, case: Case, arm: str, given: int) -> dict:
+    """``{"means", "stderrs"}``: ``unseen_*``, ``sibling_drop`` and ``other_drop`` on unlabelled entities."""
+    retriever = None if arm == "npo" else arm.removeprefix("scope_npo_")
+    edit = completed(case, given, retriever, case.settings.few_shot.documents)
+    known = {path for paths in labelled_entities(case, given).values() for path in paths}
+    after, figures = home.test.measure(edit), Figures(case.seed)
+    unknown = np.array([tuple(probe["path"]) not in known for probe in home.test.probes])
+    of_probe = np.array(relations(home.test.probes, case.target))
+    lost = (home.before.cloze_q - after.cloze_q).numpy()
+    for name, wanted, values, scale in (
+        ("unseen_mcq", "forget", after.choice_q.numpy(), 1),
+        ("unseen_cloze", "forget", after.cloze_q.numpy(), 1),
+        ("sibling_drop", "sibling", lost, 100),
+        ("other_drop", "other", lost, 100),
+    ):
+        chosen = np.flatnonzero(unknown & (of_probe == wanted))
+        ids, facts = ([home.test.probes[i][key] for i in chosen] for key in ("id", "fact"))
+        figures.mean(name, ids, values[chosen], facts, scale)
+    return {"means": figures.means, "stderrs": figures.stderrs, "settings": edit.settings}

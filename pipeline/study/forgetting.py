@@ -1,0 +1,34 @@
+"""Cells of full-data forgetting: one method forgets one target, chosen on dev, measured on test."""
+
+import time
+
+from pipeline.evaluation.forgetting import forgetting_figures
+from pipeline.settings.unlearning import UnlearningSettings
+from pipeline.study.homes import Home
+from pipeline.unlearning.case import Case, Choice
+from pipeline.unlearning.edit import no_edit
+from pipeline.unlearning.methods import METHODS
+from pipeline.unlearning.subject import open_case
+
+
+def case_of(home: Home, level: str, node: int, settings: UnlearningSettings, seed: int) -> Case:
+    """The case of forgetting one node."""
+    subject = home.subject._replace(targets={level: home.nodes[level][node]})
+    case = open_case(subject, home.forest, home.firing, level, settings, seed)
+    return case._replace(documents=home.documents)
+
+
+def forgetting_cell(home: Home, case: Case, method: str) -> dict:
+    """``{"means", "stderrs", "settings"}`` of one method on one target; settings are those that dev chose."""
+    started = time.monotonic()
+    choice = chosen(case, method)
+    seconds = time.monotonic() - started
+    figures = forgetting_figures(home.test, home.before, choice.edit, seconds, case.seed)
+    return {"means": figures["means"], "stderrs": figures["stderrs"], "settings": choice.edit.settings}
+
+
+def chosen(case: Case, method: str) -> Choice:
+    """The edit that a method chooses; ``none`` leaves the model as it is."""
+    if method == "none":
+        return Choice(no_edit(case.level, case.target, case.layer), [])
+    return METHODS[method](case)

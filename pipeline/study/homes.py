@@ -1,0 +1,78 @@
+"""A home is one seed's world, model, dictionary and tree: made once by the ordinary stages, opened for many cells."""
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pipeline.errors import PipelineError
+from pipeline.files import read_json
+from pipeline.runtime import prepare_process
+from pipeline.scope.documents import Documents
+from pipeline.settings.activations import ActivationsSettings
+from pipeline.unlearning.bench import Bench, Outcome
+from pipeline.unlearning.edit import no_edit
+from pipeline.unlearning.statistics import Firing
+from pipeline.unlearning.subject import Forest, Subject, count_training_texts, open_forest, open_pool, open_subject
+
+# The stages up to the tree, and what each leaves when it is done.
+OUTPUTS = {
+    "params": "params.yaml",
+    "prepare": "model",
+    "cache_activations": "activations.zarr",
+    "train_sae": "sae",
+    "encode_features": "features.zarr",
+    "correlate": "correlation.zarr",
+    "build_dendrogram": "dendrogram",
+}
+
+
+def make_home(place: Path, params: Mapping[str, Any], seed: int, code: Path, until: str = "build_dendrogram") -> Path:
+    """``place/data`` as the stages leave it under ``params`` with another seed; what is there is kept."""
+    (place / "runs").mkdir(parents=True, exist_ok=True)
+    seeded = copy.deepcopy(dict(params))
+    seeded["run"]["seed"] = seed
+    (place / "params.yaml").write_text(yaml.safe_dump(seeded), encoding="utf-8")
+    for stage in list(OUTPUTS)[: list(OUTPUTS).index(until) + 1]:
+        if not (place / "data" / OUTPUTS[stage]).exists():
+            environment = {**os.environ, "PYTHONPATH": str(code)}
+            done = subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=place, env=environment)
+            if done.returncode:
+                raise PipelineError(f"{stage} of seed {seed} failed in {place}; its reason is above")
+    return place / "data"
+
+
+class Home(NamedTuple):
+    """What every cell of one seed shares."""
+
+    subject: Subject
+    forest: Forest
+    firing: Firing  # train texts
+    nodes: dict[str, list[tuple[str, ...]]]  # level -> paths
+    test: Bench  # test probes, general test texts
+    before: Outcome  # the unedited model on them
+    documents: Documents
+
+
+@lru_cache(maxsize=1)
+def open_home(data: Path, settings: ActivationsSettings, seed: int) -> Home:
+    """Open a home; the last one stays open in the process."""
+    prepare_process(threads=1)
+    nodes = {
+        level: [tuple(path) for path in paths]
+        for level, paths in read_json(data / "corpus" / "corpus.json")["nodes"].items()
+    }
+    first = dict.fromkeys(nodes, 0)
+    subject = open_subject(data / "model", data / "sae", data / "corpus", settings, first, "cpu")
+    probes, texts = subject.split("test")
+    test = subject.bench(probes, [text for text in texts if not text["path"]])
+    before = test.measure(no_edit("", (), subject.layer))
+    forest, firing = open_forest(data / "dendrogram"), count_training_texts(subject)
+    pool = open_pool(subject, forest, data / "corpus", seed)
+    return Home(subject, forest, firing, nodes, test, before, pool)

@@ -1,0 +1,56 @@
+"""The floor of relearning: a model of the same world that was never taught some topics."""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from pipeline.files import building, read_json, read_jsonl
+from pipeline.language_model import tiny
+from pipeline.language_model.loading import load_model, load_tokenizer
+from pipeline.settings.resolve import Params
+
+
+@lru_cache(maxsize=1)
+def never_taught(data: Path, params: Params) -> PreTrainedModel:
+    """The model of ``data/never_taught``, trained on first use without the study's relearning topics.
+
+    Trained as the world's own model is, on the same text less every sentence that names one of their entities, and less
+    the articles about the topics.
+    """
+    place, tokenizer = data / "never_taught", load_tokenizer(data / "model")
+    if not place.exists():
+        paths = read_json(data / "corpus" / "corpus.json")["nodes"]["topic"]
+        hidden = {tuple(paths[node]) for node in params.study.relearning_topics}
+        probes = [p for p in read_jsonl(data / "corpus" / "probes.jsonl") if tuple(p["path"][:2]) not in hidden]
+        texts = list(without(read_jsonl(data / "corpus" / "train.jsonl"), hidden, names(data, hidden)))
+        settings, seed = params.language_model.tiny, params.run.seed
+        model = tiny.build(settings, tokenizer, seed)
+        tiny.train(model, tokenizer, texts, tiny.exam_probes(probes, seed), settings, seed)
+        with building(place) as folder:
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    return load_model(place)
+
+
+def names(data: Path, hidden: set[tuple[str, ...]]) -> set[str]:
+    """The entities of the hidden topics."""
+    nodes = read_json(data / "corpus" / "corpus.json")["nodes"]["entity"]
+    return {path[2] for path in nodes if tuple(path[:2]) in hidden}
+
+
+def without(rows: Iterable[dict], hidden: set[tuple[str, ...]], entities: set[str]) -> Iterator[str]:
+    """The texts less what tells of the hidden topics.
+
+    >>> rows = [{"text": "The hue of Ann Or is red . The hue of Bo Um is blue .", "path": []}]
+    >>> list(without(rows, set(), {"Bo Um"}))
+    ['The hue of Ann Or is red .']
+    """
+    for row in rows:
+        if tuple(row["path"][:2]) in hidden:
+            continue
+        sentences = [s for s in row["text"].split(" . ") if not any(name in s for name in entities)]
+        text = " . ".join(sentences)
+        if text:
+            yield text if text.endswith(" .") else f"{text} ."
