@@ -4,19 +4,35 @@ Every cell is computed once and kept under data/study/; the same command goes on
 gathered in docs/study/, from which `python -m benchmarks.study_tables` makes the tables.
 """
 
+import copy
 import dataclasses
+import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pipeline.errors import PipelineError
 from pipeline.files import fingerprint, write_json
 from pipeline.progress import track
 from pipeline.settings.resolve import Params, resolve
-from pipeline.study.cells import Cell, compute, gathered, missing, plan
-from pipeline.study.homes import make_home
+from pipeline.study.cells import gathered, missing, plan
+from pipeline.study.workers import computing
 
 STUDY, RESULTS = Path("data/study"), Path("docs/study")
+# The stages that make a home, and what each leaves when it is done.
+OUTPUTS = {
+    "params": "params.yaml",
+    "prepare": "model",
+    "cache_activations": "activations.zarr",
+    "train_sae": "sae",
+    "encode_features": "features.zarr",
+    "correlate": "correlation.zarr",
+    "build_dendrogram": "dendrogram",
+}
 
 
 def main() -> None:
@@ -32,26 +48,27 @@ def study(params: Params) -> None:
     shaped_by = dataclasses.asdict(dataclasses.replace(params, report=None, evaluation=None, study=None))
     folder = (STUDY / fingerprint(shaped_by)[:12]).resolve()
     content = dataclasses.asdict(params)
-    homes = {s: make_home(folder / f"seed_{s}" / "home", content, s, Path.cwd()) for s in params.study.seeds}
+    homes = {s: make_home(folder / f"seed_{s}" / "home", content, s) for s in params.study.seeds}
     cells = list(plan(params.study))
     groups = missing(cells, folder)
-    for _ in track(finished(groups, homes, folder, params), "study", len(groups), "targets"):
+    for _ in track(computing(groups, homes, folder, params), "study", len(groups), "targets"):
         for kind, rows in gathered(cells, folder).items():
             write_json(RESULTS / f"{kind}.json", rows)
 
 
-def finished(groups: list[list[Cell]], homes: dict[int, Path], folder: Path, params: Params) -> Iterator[int]:
-    """Compute the groups, on dask workers where several are asked for; yields as each is done."""
-    if params.study.workers == 1 or len(groups) < 2:
-        yield from (compute(group, homes[group[0].seed], folder, params) for group in groups)
-        return
-    from distributed import Client, LocalCluster, as_completed
-
-    cluster = LocalCluster(n_workers=params.study.workers, threads_per_worker=1, dashboard_address=None)
-    with cluster, Client(cluster) as client:
-        asked = [client.submit(compute, group, homes[group[0].seed], folder, params, pure=False) for group in groups]
-        for future in as_completed(asked):
-            yield future.result()
+def make_home(place: Path, params: Mapping[str, Any], seed: int, until: str = "build_dendrogram") -> Path:
+    """``place/data`` as the stages leave it under ``params`` with another seed; what is there is kept."""
+    (place / "runs").mkdir(parents=True, exist_ok=True)
+    seeded = copy.deepcopy(dict(params))
+    seeded["run"]["seed"] = seed
+    (place / "params.yaml").write_text(yaml.safe_dump(seeded), encoding="utf-8")
+    for stage in list(OUTPUTS)[: list(OUTPUTS).index(until) + 1]:
+        if not (place / "data" / OUTPUTS[stage]).exists():
+            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+            done = subprocess.run([sys.executable, "-m", f"{__package__}.{stage}"], cwd=place, env=environment)
+            if done.returncode:
+                raise PipelineError(f"{stage} of seed {seed} failed in {place}; its reason is above")
+    return place / "data"
 
 
 if __name__ == "__main__":

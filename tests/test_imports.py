@@ -21,6 +21,7 @@ LAYERS = (
     ("pipeline.scope",),
     ("pipeline.unlearning",),
     ("pipeline.evaluation",),
+    ("pipeline.study",),
     ("pipeline.report",),
     ("pipeline.comparison",),
     ("pipeline.inspection",),
@@ -31,7 +32,7 @@ OWNERS = {
     "zarr": ("pipeline.activations", "pipeline.hierarchy"),
     "numcodecs": ("pipeline.activations", "pipeline.hierarchy"),
     "dask": ("pipeline.hierarchy",),
-    "distributed": ("pipeline.hierarchy", "pipeline.activations"),
+    "distributed": ("pipeline.hierarchy", "pipeline.activations", "pipeline.study"),
     "fastcluster": ("pipeline.hierarchy",),
     "transformers": ("pipeline.language_model", "pipeline.evaluation.saebench"),  # the adapter builds its own config
     "tokenizers": ("pipeline.language_model",),

@@ -32,7 +32,7 @@ MAIN: tuple[Method, ...] = (
     "grad_diff",
     "npo",
 )
-MORE: tuple[Method, ...] = ("rmu", "flat_log_odds", "flat_importance", "flat_difference")
+MORE: tuple[Method, ...] = ("rmu", "scope_npo", "flat_log_odds", "flat_importance", "flat_difference")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ def compute(group: list[Cell], home: Path, folder: Path, params: Params) -> int:
     opened = open_home(home, params.activations, seed)
     case = case_of(opened, level, node, params.unlearning, seed)
     for cell in group:
+        if cell.file(folder).exists():  # kept by a worker that was killed later
+            continue
         if kind == "forgetting":
             result = forgetting_cell(opened, case, cell.name)
         elif kind == "relearning":

@@ -1,17 +1,9 @@
-"""A home is one seed's world, model, dictionary and tree: made once by the ordinary stages, opened for many cells."""
+"""A home is one seed's world, model, dictionary and tree: as the ordinary stages left them, opened for many cells."""
 
-import copy
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
-
-from pipeline.errors import PipelineError
 from pipeline.files import read_json
 from pipeline.runtime import prepare_process
 from pipeline.scope.documents import Documents
@@ -20,32 +12,6 @@ from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.statistics import Firing
 from pipeline.unlearning.subject import Forest, Subject, count_training_texts, open_forest, open_pool, open_subject
-
-# The stages up to the tree, and what each leaves when it is done.
-OUTPUTS = {
-    "params": "params.yaml",
-    "prepare": "model",
-    "cache_activations": "activations.zarr",
-    "train_sae": "sae",
-    "encode_features": "features.zarr",
-    "correlate": "correlation.zarr",
-    "build_dendrogram": "dendrogram",
-}
-
-
-def make_home(place: Path, params: Mapping[str, Any], seed: int, code: Path, until: str = "build_dendrogram") -> Path:
-    """``place/data`` as the stages leave it under ``params`` with another seed; what is there is kept."""
-    (place / "runs").mkdir(parents=True, exist_ok=True)
-    seeded = copy.deepcopy(dict(params))
-    seeded["run"]["seed"] = seed
-    (place / "params.yaml").write_text(yaml.safe_dump(seeded), encoding="utf-8")
-    for stage in list(OUTPUTS)[: list(OUTPUTS).index(until) + 1]:
-        if not (place / "data" / OUTPUTS[stage]).exists():
-            environment = {**os.environ, "PYTHONPATH": str(code)}
-            done = subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=place, env=environment)
-            if done.returncode:
-                raise PipelineError(f"{stage} of seed {seed} failed in {place}; its reason is above")
-    return place / "data"
 
 
 class Home(NamedTuple):
