@@ -1,0 +1,80 @@
+"""The study: cells are listed once, found again, and a small one runs through from a seed to its tables."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.settings.study import StudySettings
+from pipeline.study.cells import Cell, gathered, missing, plan
+from pipeline.study.never_taught import without
+from pipeline.study.relearning import halves
+
+SETTINGS = StudySettings(
+    seeds=(0, 1),
+    nodes={"topic": (2, 5)},
+    methods={"topic": ("npo", "subtree")},
+    few_shot_topics=(5,),
+    few_shot_given=(1, 2),
+    relearning_topics=(5,),
+)
+
+
+def test_every_cell_is_listed_once_and_the_cells_of_a_target_are_neighbours():
+    cells = list(plan(SETTINGS))
+    assert len(cells) == len(set(cells))
+    forgetting = [cell for cell in cells if cell.kind == "forgetting"]
+    assert len(forgetting) == 2 * 2 * 3, "two seeds, two topics, two methods and none"
+    assert {cell.name for cell in cells if cell.kind == "relearning"} == {"none", "never_taught", "npo"}
+    few = [cell for cell in cells if cell.kind == "few_shot"]
+    assert {cell.arm()[1] for cell in few} == {1, 2} and ("scope_npo_residual_tree", 2) in {cell.arm() for cell in few}
+
+
+def test_what_is_kept_is_not_missing(tmp_path: Path):
+    cells = list(plan(SETTINGS))
+    groups = missing(cells, tmp_path)
+    assert [cell for group in groups for cell in group] == cells
+    assert all(len({cell[:4] for cell in group}) == 1 for group in groups)
+    kept = groups[0][1].file(tmp_path)
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"means": {"forget_mcq": 0.25}}))
+    assert groups[0][1] not in [cell for group in missing(cells, tmp_path) for cell in group]
+    assert gathered(cells, tmp_path) == {"forgetting": [groups[0][1]._asdict() | {"means": {"forget_mcq": 0.25}}]}
+
+
+def test_a_never_taught_text_names_none_of_the_hidden():
+    rows = [
+        {"text": "The hue of Ann Or is red . The hue of Bo Um is blue .", "path": []},
+        {"text": "Bo Um has the hue blue .", "path": ["d", "u", "Bo Um"]},
+        {"text": "t is a topic of d .", "path": ["d", "t"]},
+    ]
+    assert list(without(rows, {("d", "t")}, {"Bo Um"})) == ["The hue of Ann Or is red ."]
+
+
+@pytest.mark.parametrize(
+    ("target", "taught", "asked"),
+    [
+        (("d", "t"), {"a"}, {"b"}),  # a topic: half of its entities
+        (("d", "t", "a"), {"a1"}, {"a2"}),  # an entity: half of its facts
+    ],
+)
+def test_the_taught_half_is_not_asked(target, taught, asked):
+    from types import SimpleNamespace
+
+    probes = [
+        {"path": ["d", "t", entity], "fact": f"{entity}{fact}", "split": split}
+        for entity in "ab"
+        for fact in "12"
+        for split in ("train", "test")
+    ]
+    home, case = SimpleNamespace(subject=SimpleNamespace(probes=probes)), SimpleNamespace(target=target)
+    first, second = halves(home, case)
+    key = "fact" if len(target) == 3 else "path"
+    named = [{probe[key] if key == "fact" else probe["path"][-1] for probe in half} for half in (first, second)]
+    assert named == [taught, asked]
+    assert {probe["split"] for probe in first} == {"train"} and {probe["split"] for probe in second} == {"test"}
+
+
+def test_cells_have_files_of_their_own(tmp_path: Path):
+    file = Cell("few_shot", 1, "topic", 5, "scope_npo_tree_2").file(tmp_path)
+    assert file == tmp_path / "seed_1/few_shot/topic_5/scope_npo_tree_2.json"
