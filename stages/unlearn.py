@@ -48,7 +48,7 @@ def main() -> str:
 def choose(case: Case, method: str, folder: Path) -> float:
     """Let one method choose its edit; keeps the edit, its sweep and its seconds; returns the dev objective."""
     started = time.monotonic()
-    choice = METHODS[method](case)
+    choice = case.once(METHODS[method])
     cell = folder / method / case.level
     save_edit(cell, choice.edit)
     seconds = round(time.monotonic() - started, 2)

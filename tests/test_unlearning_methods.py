@@ -133,3 +133,20 @@ def test_a_draw_keeps_every_relation_and_is_repeatable():
     assert counts == [4, 4, 3]
     assert drawn == draw(numbered, ("d", "t"), 4, seed=0)
     assert drawn != draw(numbered, ("d", "t"), 4, seed=1)
+
+
+def test_a_choice_that_others_build_on_is_made_once_a_tree():
+    from types import SimpleNamespace
+
+    from pipeline.unlearning.case import Case
+
+    made = []
+
+    def choose(case):
+        made.append(case.tree)
+        return len(made)
+
+    case = SimpleNamespace(tree=TREE, firing=None, choices={})
+    other = SimpleNamespace(tree=TREE.shuffled(np.random.default_rng(0)), firing=None, choices=case.choices)
+    assert [Case.once(case, choose), Case.once(case, choose), Case.once(other, choose)] == [1, 1, 2]
+    assert Case.once(SimpleNamespace(tree=TREE, firing=None, choices=None), choose) == 3, "nothing remembered"

@@ -31,4 +31,4 @@ def chosen(case: Case, method: str) -> Choice:
     """The edit that a method chooses; ``none`` leaves the model as it is."""
     if method == "none":
         return Choice(no_edit(case.level, case.target, case.layer), [])
-    return METHODS[method](case)
+    return case.once(METHODS[method])

@@ -5,7 +5,7 @@ A method is a function ``choose(case) -> Choice``; it sees the train split (stat
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,19 @@ class Case(NamedTuple):
     seed: int
     documents: Documents | None = None  # the unlabelled pool with the labelled texts, for methods that search it
     scope: ScopeSettings = ScopeSettings()
+    choices: dict[tuple, Choice] | None = None  # of methods that others build on; None remembers nothing
+
+    def once(self, choose: Callable[["Case"], Choice]) -> Choice:
+        """What a method chooses on this case; the methods that build on it share one sweep.
+
+        A case with another tree or other statistics, such as a control's, is another case.
+        """
+        if self.choices is None:
+            return choose(self)
+        key = choose.__module__, id(self.tree), id(self.firing)
+        if key not in self.choices:
+            self.choices[key] = choose(self)
+        return self.choices[key]
 
     def judge(self, edit: Edit) -> Damage:
         """Damage on the dev split."""

@@ -40,7 +40,7 @@ class LowRank(nn.Module):
 
 def choose(case: Case) -> Choice:
     """One training run on the groups of ``subtree``'s choice; dev chooses the strength."""
-    groups = subtree.choose(case).edit
+    groups = case.once(subtree.choose).edit
     edits = weight_edits(case, "group_adapter", case.settings.group_adapter.strengths, adapted(case, groups))
     return sweep(case, (edit._replace(groups=groups.groups) for edit in edits))
 

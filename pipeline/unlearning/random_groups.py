@@ -20,7 +20,7 @@ def choose(case: Case) -> Choice:
 def candidates(case: Case) -> Iterator[Edit]:
     """The clamps of the drawn groups at every multiplier."""
     rng = np.random.default_rng(case.seed)
-    groups = subtree.choose(case).edit.groups
+    groups = case.once(subtree.choose).edit.groups
     overall_s = case.firing.fires_xs.sum(0)
     available = np.setdiff1d(np.flatnonzero(overall_s), [latent for group in groups for latent in group])
     by_rate = available[np.argsort(overall_s[available], kind="stable")]

@@ -135,4 +135,5 @@ def open_case(
         before,
         settings,
         seed,
+        choices={},
     )
