@@ -59,8 +59,8 @@ def timed(work: Callable[[], dict]) -> dict:
 
 def correlated(path: Path, floor: float | None = 0.02) -> Correlation:
     source = Source(path, "token")
-    with computing("threads", THREADS, MEMORY_MIB) as shared:
-        plan = plan_for(source, MEMORY_MIB, THREADS, shared)
+    with computing("threads", THREADS, MEMORY_MIB) as hands:
+        plan = plan_for(source, MEMORY_MIB, hands)
         return correlate(source, "pearson", floor, 0.05, plan)
 
 

@@ -20,7 +20,7 @@ from pipeline.activations.store import ActivationStore
 from pipeline.evaluation.knowledge import sae_figures
 from pipeline.evaluation.truth import SHARES, Belonging, belonging, best_ami
 from pipeline.files import building, read_json, read_jsonl, write_json
-from pipeline.hierarchy.correlation import correlate, plan_for
+from pipeline.hierarchy.correlation import Hands, correlate, plan_for
 from pipeline.hierarchy.dendrogram import build_tree
 from pipeline.hierarchy.source import Source
 from pipeline.hierarchy.tree import FeatureTree
@@ -88,7 +88,7 @@ def trees(data: Path, features: Path, seed: int) -> dict[str, dict[str, float]]:
     found = {}
     for scale in ("token", "document"):
         source = Source(features, scale)
-        correlation = correlate(source, "pearson", None, 0.05, plan_for(source, 2048, 1, True))
+        correlation = correlate(source, "pearson", None, 0.05, plan_for(source, 2048, Hands(1, True)))
         for linkage in LINKAGES:
             tree = build_tree(correlation, DendrogramSettings().min_firings, linkage)
             found[f"{scale}, {linkage}"] = amis(tree, truth, seed)

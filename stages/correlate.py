@@ -24,13 +24,13 @@ def main() -> str:
     said = []
     with (
         building(CORRELATION) as partial,
-        computing(settings.scheduler, shared.threads, settings.memory_mib) as in_process,
+        computing(settings.scheduler, shared.threads, settings.memory_mib) as hands,
     ):
         for source, similarity in (
             (Source(CODES, "token"), settings.token_similarity),
             (Source(CODES, "document", settings.window), settings.document_similarity),
         ):
-            plan = plan_for(source, settings.memory_mib, shared.threads, in_process)
+            plan = plan_for(source, settings.memory_mib, hands)
             print(f"{source.scale}: {plan}", flush=True)
             result = correlate(source, similarity, floor, settings.alpha, plan)
             write_correlation(partial, result, {"alpha": settings.alpha, "plan": str(plan)})

@@ -1,9 +1,7 @@
 """A store at an s3:// URL, on a real S3 server that the test starts on loopback: equal to the same store on disk."""
 
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
@@ -21,42 +19,37 @@ from pipeline.settings.activations import ActivationsSettings
 pytest.importorskip("moto", reason="the development dependencies hold the S3 server")
 
 
+SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)  # 0: the system picks a port that is free
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()  # until the tests close it, or die
+"""
+
+
 @pytest.fixture(scope="module")
 def bucket():
     """``s3://store`` on a moto server of our own; the environment of this module points there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    environment = {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            _create_bucket(f"{address}/store", server)
-            yield "s3://store"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _create_bucket(url: str, server: subprocess.Popen) -> None:
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="PUT"))
-            return
-        except OSError:
-            assert server.poll() is None, "the S3 server ended; is moto[s3,server] installed?"
-            time.sleep(0.1)
-    raise AssertionError("the S3 server did not start")
+    command = [sys.executable, "-W", "ignore", "-c", SERVER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as server, pytest.MonkeyPatch.context() as patch:
+        port = server.stdout.readline().strip()  # said when it answers
+        assert port, "the S3 server ended; is moto[s3,server] installed?"
+        address = f"http://127.0.0.1:{port}"
+        environment = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+        }
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        urllib.request.urlopen(urllib.request.Request(f"{address}/store", method="PUT")).close()
+        yield "s3://store"
+        server.stdin.close()
 
 
 @pytest.fixture(scope="module")

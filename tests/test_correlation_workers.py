@@ -4,17 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
+from pathlib import Path
 
-import numpy as np
 import pytest
-from distributed import Client
 
 from benchmarks.correlation_codes import planted_codes, write_codes
+from pipeline.hierarchy import correlation
 from pipeline.hierarchy.correlation import computing, correlate
 from pipeline.hierarchy.plan import BlockPlan
 from pipeline.hierarchy.source import Source
+from pipeline.workers import local_workers
 
 # distributed closes its sockets after the event loop; that is its affair
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -29,34 +28,51 @@ def codes(tmp_path_factory):
     return path
 
 
-def kill_one_that_has_finished_a_block(client: Client, pids: dict[str, int], killed: list[int]) -> None:
-    """SIGKILL a worker as soon as it holds a finished block and other blocks are still to be done."""
-    tasks = client.cluster.scheduler.tasks
-    while not killed:
-        blocks = [task for key, task in list(tasks.items()) if "pairs_by_slabs" in str(key)]
-        done = [task for task in blocks if task.state == "memory"]
-        if 0 < len(done) < PLAN.n_blocks:
-            for holder in list(done[0].who_has)[:1]:
-                os.kill(pids[holder.address], signal.SIGKILL)
-                killed.append(pids[holder.address])
-        time.sleep(0.001)
+class KilledOnce:
+    """A task of ``correlate``, but one process is killed when it comes to its third block."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+        self.pairs = correlation._pairs_by_slabs
+
+    def __call__(self, codes, measure, block) -> tuple:
+        STARTED.append(block)
+        if len(STARTED) == 3 and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.pairs(codes, measure, block)
 
 
-def test_a_killed_worker_changes_no_bit(codes):
-    source = Source(codes, "token")
+STARTED: list[tuple[int, int]] = []  # blocks, in a worker process
+
+
+def bits(found: correlation.Correlation) -> list[bytes]:
+    return [array.tobytes() for array in (*found.pairs, found.significant)]
+
+
+@pytest.fixture(scope="module")
+def expected(codes) -> list[bytes]:
     with computing("threads", 1, 100):
-        expected = correlate(source, "pearson", None, 0.05, PLAN)
-    killed: list[int] = []
-    with computing("processes", 2, 1000):
-        client = Client.current()
-        pids = client.run(os.getpid)
-        arguments = (client, pids, killed)
-        threading.Thread(target=kill_one_that_has_finished_a_block, args=arguments, daemon=True).start()
-        found = correlate(source, "pearson", None, 0.05, PLAN)
-    assert killed, "the run was over before a worker could be killed"
-    for mine, theirs in zip(found.pairs, expected.pairs, strict=True):
-        assert mine.tobytes() == theirs.tobytes()
-    np.testing.assert_array_equal(found.significant, expected.significant)
+        return bits(correlate(Source(codes, "token"), "pearson", None, 0.05, PLAN))
+
+
+def test_a_killed_worker_changes_no_bit(codes, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(correlation, "_pairs_by_slabs", KilledOnce(tmp_path / "killed"))
+    with computing("processes", 2, 1000) as hands:
+        assert hands == (1, False)
+        found = correlate(Source(codes, "token"), "pearson", None, 0.05, PLAN)
+    assert (tmp_path / "killed").exists()
+    assert bits(found) == expected
+
+
+def test_the_workers_of_a_scheduler_give_the_same_bits(codes, expected, monkeypatch):
+    """A store named from this process's folder is found by workers that were started elsewhere."""
+    with local_workers(1) as client:
+        monkeypatch.chdir(codes.parent)
+        with computing(client.scheduler.address, 2, 100) as hands:
+            assert hands == (1, False)
+            found = correlate(Source(Path("features.zarr"), "token"), "pearson", None, 0.05, PLAN)
+    assert bits(found) == expected
 
 
 MEASURE = """
@@ -72,8 +88,8 @@ def status(key):
 small, large = map(Path, sys.argv[1:3])
 for scale, memory_mib in (("token", 32), ("token", 96), ("document", 48)):
     source = Source(large, scale)
-    with computing("threads", 1, memory_mib) as shared:
-        plan = plan_for(source, memory_mib, 1, shared)
+    with computing("threads", 1, memory_mib) as hands:
+        plan = plan_for(source, memory_mib, hands)
         correlate(Source(small, scale), "pearson", 0.5, 0.05, plan)  # compile and import
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
         before = status("VmRSS")

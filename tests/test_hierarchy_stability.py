@@ -39,9 +39,9 @@ def written(path, document, dense):
 
 
 def correlated(path, scale):
-    with computing("threads", 1, 100) as shared:
+    with computing("threads", 1, 100) as hands:
         source = Source(path, scale)
-        return correlate(source, "pearson", None, 0.05, plan_for(source, 100, 1, shared))
+        return correlate(source, "pearson", None, 0.05, plan_for(source, 100, hands))
 
 
 @pytest.mark.parametrize("scale", ["token", "document"])

@@ -9,7 +9,7 @@ from import_graph import ROOT, closure, file_of, imports, is_ours, modules
 
 # From the bottom up; a part may import itself and what stands before it.
 LAYERS = (
-    ("pipeline.errors", "pipeline.progress", "pipeline.runtime"),
+    ("pipeline.errors", "pipeline.progress", "pipeline.runtime", "pipeline.workers"),
     ("pipeline.files",),
     ("pipeline.settings",),
     ("pipeline.world",),
@@ -32,7 +32,7 @@ OWNERS = {
     "zarr": ("pipeline.activations", "pipeline.hierarchy"),
     "numcodecs": ("pipeline.activations", "pipeline.hierarchy"),
     "dask": ("pipeline.hierarchy",),
-    "distributed": ("pipeline.hierarchy", "pipeline.activations", "pipeline.study"),
+    "distributed": ("pipeline.workers", "pipeline.activations", "pipeline.study"),
     "fastcluster": ("pipeline.hierarchy",),
     "transformers": ("pipeline.language_model", "pipeline.evaluation.saebench"),  # the adapter builds its own config
     "tokenizers": ("pipeline.language_model",),

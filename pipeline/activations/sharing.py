@@ -6,13 +6,12 @@ All processes must see the same folders (model, token plan, and the store or its
 """
 
 import functools
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed import KilledWorker, as_completed
 
 from pipeline.activations.caching import CachingJob, Forward, fill_windows, hooked_forward
 from pipeline.activations.tokens import read_plan
@@ -22,6 +21,7 @@ from pipeline.errors import PipelineError
 from pipeline.language_model.loading import load_model
 from pipeline.progress import track
 from pipeline.settings.activations import ActivationsSettings
+from pipeline.workers import local_workers, workers_at
 
 
 class SharedJob(NamedTuple):
@@ -40,7 +40,8 @@ class SharedJob(NamedTuple):
 def fill_with_workers(job: SharedJob, windows: list[Window]) -> None:
     """Fill the windows on the cluster at ``settings.scheduler``, or on ``settings.workers`` local processes."""
     settings = job.settings
-    with _client(settings.workers, settings.scheduler) as client:
+    chosen = local_workers(settings.workers) if settings.scheduler is None else workers_at(settings.scheduler)
+    with chosen as client:
         # pure=False: a window is computed when asked for, whatever the scheduler remembers of an earlier run.
         futures = client.map(functools.partial(fill_window, job), windows, pure=False)
         done = as_completed(futures)
@@ -73,20 +74,3 @@ def _prepare(job: SharedJob) -> tuple[ExitStack, CachingJob, Forward, int]:
     hooks = ExitStack()
     forward = hooks.enter_context(hooked_forward(model, points))
     return hooks, caching, forward, model.config.get_text_config().hidden_size
-
-
-@contextmanager
-def _client(n_workers: int, scheduler: str | None) -> Iterator[Client]:
-    if scheduler is None:
-        cluster = LocalCluster(n_workers, threads_per_worker=1, dashboard_address=None)
-        with cluster, Client(cluster) as client:
-            yield client
-        return
-    try:
-        client = Client(scheduler, timeout=30)
-    except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"no dask scheduler answers at {scheduler} ({error}); check activations.scheduler"
-        ) from None
-    with client:
-        yield client

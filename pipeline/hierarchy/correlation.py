@@ -84,32 +84,36 @@ def has_variance(sums: Sums) -> np.ndarray:
     return standardisation(SIMILARITIES["pearson"], *sums)[:, 1] > 0
 
 
-@contextlib.contextmanager
-def computing(scheduler: str, workers: int, memory_mib: int) -> Iterator[bool]:
-    """Dask's scheduler for the block: threads of this process, a LocalCluster, or the one at an address.
+class Hands(NamedTuple):
+    """Who computes: ``threads`` tasks at once in a process; ``shared``: in this one, which has the codes in memory."""
 
-    Yields whether the tasks share this process's memory.
-    """
+    threads: int
+    shared: bool
+
+
+@contextlib.contextmanager
+def computing(scheduler: str, workers: int, memory_mib: int) -> Iterator[Hands]:
+    """Dask's scheduler for the block: threads of this process, as many processes of one thread, or one at an address
+    (whose workers must see the same folders)."""
     if scheduler == "threads":
         with dask.config.set(scheduler="threads", num_workers=workers):
-            yield True
+            yield Hands(workers, True)
         return
-    from distributed import Client, LocalCluster
+    from pipeline.workers import local_workers, workers_at
 
-    if scheduler != "processes":
-        with Client(scheduler):
-            yield False
+    if scheduler == "processes":
+        with local_workers(workers, (memory_mib + LIBRARIES_MIB) * MIB):
+            yield Hands(1, False)
         return
-    limit = (memory_mib + LIBRARIES_MIB) * MIB
-    with LocalCluster(workers, 1, memory_limit=limit, dashboard_address=None) as cluster, Client(cluster):
-        yield False
+    with workers_at(scheduler) as client:
+        yield Hands(max(client.nthreads().values(), default=1), False)
 
 
-def plan_for(source: Source, memory_mib: int, threads: int, shared: bool) -> BlockPlan:
+def plan_for(source: Source, memory_mib: int, hands: Hands) -> BlockPlan:
     """The plan of one scale. Pooling only merges entries, so the store's own counts bound both scales."""
     store = CodesStore.open(source.path)
     index_bytes = 2 if store.n_latents <= 1 << 16 else 4
-    return plan_blocks(store.n_latents, store.n_tokens, store.nnz, index_bytes, memory_mib * MIB, threads, shared)
+    return plan_blocks(store.n_latents, store.n_tokens, store.nnz, index_bytes, memory_mib * MIB, *hands)
 
 
 def correlate(source: Source, similarity: str, floor: float | None, alpha: float, plan: BlockPlan) -> Correlation:
@@ -122,7 +126,8 @@ def correlate(source: Source, similarity: str, floor: float | None, alpha: float
         task = dask.delayed(_pairs_in_memory, pure=False)
     else:
         sums = sums_of(source.slabs(plan.slab_entries), n_latents)
-        codes = dask.delayed((source, plan.slab_entries), traverse=False)
+        there = source._replace(path=source.path.absolute())  # a worker's own folder may be another
+        codes = dask.delayed((there, plan.slab_entries), traverse=False)
         task = dask.delayed(_pairs_by_slabs, pure=False)
     kind = SIMILARITIES[similarity]
     least = (KEEP_ALL, 1) if floor is None else (floor, FEWEST)

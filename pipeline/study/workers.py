@@ -15,10 +15,11 @@ def computing(groups: list[list[Cell]], homes: Mapping[int, Path], folder: Path,
     if params.study.workers == 1 or len(groups) < 2:
         yield from (compute(group, homes[group[0].seed], folder, params) for group in groups)
         return
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import as_completed
 
-    cluster = LocalCluster(n_workers=params.study.workers, threads_per_worker=1, dashboard_address=None)
-    with cluster, Client(cluster) as client:
+    from pipeline.workers import local_workers
+
+    with local_workers(params.study.workers) as client:
         asked = [client.submit(compute, group, homes[group[0].seed], folder, params, pure=False) for group in groups]
         for future in as_completed(asked):
             yield future.result()
