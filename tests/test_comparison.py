@@ -62,9 +62,27 @@ def test_tables_hold_intervals_and_leave_out_what_was_not_computed(place: Path) 
     assert {"figure": "l0", "run_2": "15.0", "run_10": "15.0"} in content["dictionary"]
     assert "dead_share" not in json.dumps(content)
     (first, second) = content["forgetting one topic"]
+    assert [row["run"] for row in (first, second)] == ["run_2", "run_10"]
+    assert first["kind"] == "clamp" and "not measured, and why" not in content
     assert first["sibling_drop"] == "4.0 ± 2.0" and second["sibling_drop"] == "12.5 ± 2.0"
     assert first["general_drop"] is None
-    assert "| run_10 | subtree | 0.300 | 0.100 | 12.5 ± 2.0 |" in as_markdown(content)
+    assert "| clamp | subtree | run_10 | 0.300 | 0.100 | 12.5 ± 2.0 |" in as_markdown(content)
+
+
+def test_what_one_run_lacks_is_named_with_the_reason_and_families_have_tables(place: Path) -> None:
+    info = place / "run_10/final_info.json"
+    entries = json.loads(info.read_text())
+    figures = {"means": {"forget_mcq": 0.25, "sibling_drop": 1.0}, "stderrs": {}}
+    later = {"unlearning/npo/topic": figures, "unlearning/later_method/topic": figures}
+    later |= {f"{name}": {"means": {"x_50": 0.5}, "stderrs": {}} for name in ("scope/tree", "few_shot/npo/4")}
+    info.write_text(json.dumps(entries | later))
+    content = comparison(read_runs(list(place.glob("run_*"))))
+    (row,) = content["not measured, and why"]
+    assert (row["run"], row["level"], row["methods"]) == ("run_2", "topic", "npo")
+    assert "does not ask for it" in row["why"]
+    assert [row["method"] for row in content["forgetting one topic"]] == ["subtree", "subtree", "later_method", "npo"]
+    (family,) = [rows for title, rows in content.items() if title.startswith("Few shots")]
+    assert family == [{"": "npo/4", "run": "run_10", "x_50": "0.500"}]
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -44,12 +44,18 @@ def test_losses_by_relation_and_place() -> None:
     probes = [{"path": path} for path in (["d", "t"], ["d", "t"], ["d", "u"], ["e", "v"], [])]
     found = what_was_lost(np.array([100, 50, 10, 0, -5.0]), probes, TARGETS)
     assert found["of_target"]["topic"] == {"forget": 75.0, "sibling": 10.0, "other": 0.0, "general": -5.0}
-    assert [(row["place"], row["drop"], row["probes"]) for row in found["worst"]] == [
-        (["d", "t"], 75.0, 2),
-        (["d"], pytest.approx(53.3), 3),
-        (["d", "u"], 10.0, 1),
-    ]
+    assert found["worst"] == []  # no place has probes enough to say so
     assert found["all"] == 31.0
+
+
+def test_the_places_that_lose_most_are_named() -> None:
+    probes = [{"path": ["d", topic]} for topic in "tttt" + "uuuu"]
+    found = what_was_lost(np.array([100, 100, 50, 50, 10, 0, 0, 0.0]), probes, TARGETS)
+    assert [(row["place"], row["drop"], row["probes"]) for row in found["worst"]] == [
+        (["d", "t"], 75.0, 4),
+        (["d"], pytest.approx(38.8), 8),
+        (["d", "u"], 2.5, 4),
+    ]
 
 
 def test_nothing_lost_names_no_place() -> None:

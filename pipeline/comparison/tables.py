@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.comparison.runs import Run, changes, levels
+from pipeline.report.families import FAMILIES
+from pipeline.report.methods import absent, in_order, kind_of
 
 INTERVAL = 1.96  # standard errors: half a 95 % interval
 _SAE = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
@@ -24,6 +26,9 @@ def comparison(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
     }
     for level in levels(runs):
         content[f"forgetting one {level}"] = _forgetting(runs, level)
+    content["not measured, and why"] = not_measured(runs)
+    for prefix, (title, _) in FAMILIES.items():
+        content[title] = _family(runs, prefix)
     return {title: rows for title, rows in content.items() if rows}
 
 
@@ -77,10 +82,38 @@ def _rows(runs: Sequence[Run], key: str, names: Sequence[str]) -> list[dict[str,
 
 
 def _forgetting(runs: Sequence[Run], level: str) -> list[dict[str, Any]]:
-    """One row a run and method."""
+    """One row a method and run, so that the runs of one method stand below each other; category by category."""
+    known = dict.fromkeys(method for run in runs for method in run.methods(level))
     return [
-        {"run": run.name, "method": method}
+        {"kind": kind_of(method), "method": method, "run": run.name}
         | {name: figure(run, f"unlearning/{method}/{level}", name) for name in _FORGETTING}
+        for method in in_order(list(known))
         for run in runs
-        for method in run.methods(level)
+        if method in run.methods(level)
+    ]
+
+
+def not_measured(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Of every run, the methods that another run has on a level and it has not, with the reason."""
+    rows = []
+    for level in levels(runs):
+        anywhere = {method for run in runs for method in run.methods(level)}
+        for run in runs:
+            reasons = absent(run.methods(level), level, run.params.get("unlearning", {}))
+            missing = {method: why for method, why in reasons.items() if method in anywhere}
+            for why in dict.fromkeys(missing.values()):
+                names = ", ".join(method for method, reason in missing.items() if reason == why)
+                rows.append({"run": run.name, "level": level, "methods": names, "why": why})
+    return rows
+
+
+def _family(runs: Sequence[Run], prefix: str) -> list[dict[str, Any]]:
+    """One row an entry of the family and run."""
+    keys = [key for key in dict.fromkeys(key for run in runs for key in run.entries) if key.startswith(f"{prefix}/")]
+    names = list(dict.fromkeys(name for key in keys for run in runs for name in run.means(key)))
+    return [
+        {"": key.split("/", 1)[1], "run": run.name} | {name: figure(run, key, name) for name in names}
+        for key in keys
+        for run in runs
+        if run.means(key)
     ]

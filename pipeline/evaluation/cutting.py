@@ -17,7 +17,7 @@ from pipeline.unlearning.statistics import Firing
 from pipeline.unlearning.subject import Subject
 
 PROBES = 320  # test probes asked under every cut, spread over the places; about a fifth of the world's
-WORST = 3  # places named for each node
+WORST, FEWEST = 3, 4  # places named for each node, and the probes that such a place has at least
 RELATIONS = ("forget", "sibling", "other", "general")
 
 
@@ -100,7 +100,8 @@ def what_was_lost(lost_q: np.ndarray, probes: Sequence[dict], targets: Mapping[s
     for lost, probe in zip(lost_q, probes, strict=True):
         for depth in range(1, len(probe["path"]) + 1):
             of_place[tuple(probe["path"][:depth])].append(float(lost))
-    ranked = sorted(of_place.items(), key=lambda item: (-np.mean(item[1]), len(item[0])))
+    enough = [item for item in of_place.items() if len(item[1]) >= FEWEST]
+    ranked = sorted(enough, key=lambda item: (-np.mean(item[1]), len(item[0])))
     worst = [
         {"place": list(place), "drop": _rounded(np.array(lost)), "probes": len(lost)}
         for place, lost in ranked[:WORST]

@@ -22,7 +22,7 @@ class EvaluationSettings:
     probe_test_size: int = 160
     k_values: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
     core_batches: int = 8
-    cut_nodes: int = 40
+    cut_nodes: int = 24
 
     def __post_init__(self) -> None:
         for name in ("context_length", "llm_batch_size", "sae_batch_size", "probe_train_size", "probe_test_size"):
