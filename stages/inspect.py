@@ -52,11 +52,10 @@ def look(given: argparse.Namespace) -> dict[str, Any] | str:
     if given.what == "dendrogram":
         if given.newick:
             return (DENDROGRAM / (given.scale or "") / "tree.nwk").read_text(encoding="utf-8").strip()
-        return {
-            "latents": grove.tree.n_leaves,
-            "cuts at r": " ".join(map(str, grove.cuts)),
-            "groups": trees.outline(grove, given.level),
-        }
+        rows, cuts = trees.outline(grove, given.level), " ".join(map(str, grove.cuts))
+        if not given.json:
+            return f"{grove.tree.n_leaves} latents, cuts at r {cuts}\n{trees.drawn(rows)}"
+        return {"latents": grove.tree.n_leaves, "cuts at r": cuts, "groups": rows}
     from pipeline.activations.codes import CodesStore
     from pipeline.inspection import latents
     from pipeline.language_model.token_text import TokenText
@@ -64,7 +63,7 @@ def look(given: argparse.Namespace) -> dict[str, Any] | str:
     codes, tokens = CodesStore.open(FEATURES), TokenText.open(MODEL)
     if given.what == "feature":
         return latents.feature(given.number, codes, tokens, SAE, grove)
-    return latents.group(given.number, codes, tokens, grove)
+    return latents.group(given.number, codes, tokens, grove) | results.cut_alone(given.number, given.scale, EVALUATION)
 
 
 def main() -> None:

@@ -116,6 +116,28 @@ def test_dendrogram_lists_finer_groups_below_the_coarser_one_they_are_in(grove: 
         trees.outline(grove, 3)
 
 
+def test_the_outline_is_drawn_as_a_tree() -> None:
+    rows = [{"level": n, "group": g, "r": 0.5, "latents": 2, "words": w} for n, g, w in
+            ((1, 9, ""), (2, 7, "river"), (3, 3, ""), (2, 6, ""), (1, 8, ""), (2, 5, ""))]  # fmt: skip
+    lines = trees.drawn(rows).splitlines()
+    assert [line[: line.index("group")] for line in lines] == [
+        "├─ ",
+        "│  ├─ ",
+        "│  │  └─ ",
+        "│  └─ ",
+        "└─ ",
+        "   └─ ",
+    ]
+    assert lines[1].endswith("group 7: 2 latents at r 0.5, river")
+
+
+def test_what_cutting_a_group_does(data: Path) -> None:
+    found = results.cut_alone(8, None, data / "evaluation")
+    assert found["by target"][0] == {"level": "topic", "forget": 60.0, "other": -1.5}
+    assert "not measured" in results.cut_alone(7, None, data / "evaluation")["cutting it alone"]
+    assert "not measured" in results.cut_alone(8, "token", data / "evaluation")["cutting it alone"]
+
+
 def test_edit(data: Path, grove: trees.Grove) -> None:
     found = results.edit("subtree/topic", data / "unlearning", data / "evaluation", grove)
     assert found["groups"][1] == {"latents": 1, "words": "the", "which": "5"}
@@ -167,13 +189,17 @@ def test_commands_print_json_or_tables(data: Path, root: Path, monkeypatch: pyte
     monkeypatch.chdir(data.parent)
     answers: dict[str, Any] = {}
     for command in COMMANDS:
-        monkeypatch.setattr(sys, "argv", ["inspect", *command.split()])
+        monkeypatch.setattr(sys, "argv", ["inspect", *command.split(), "--json"])
         content = inspect.look(inspect.arguments())
         answers[command] = json.loads(json.dumps(content))
     assert answers["feature 1"]["active_tokens"] == 4
     done = ask(data, root, "group", "8", "--json")
     assert json.loads(done.stdout) == answers["group 8"] and done.stderr == ""
     assert ask(data, root, "dendrogram", "--newick").stdout.endswith(";\n")
+    assert ask(data, root, "dendrogram").stdout.splitlines() == [
+        "6 latents, cuts at r 0.25 0.5",
+        f"└─ group 8: 4 latents at r 0.3, {PLANTED}",
+    ]
     wrong = ask(data, root, "edit", "nothing/topic")
     assert wrong.returncode == 1 and wrong.stderr.startswith("error: there is no edit 'nothing/topic'")
     assert wrong.stderr.count("\n") == 1

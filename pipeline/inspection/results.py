@@ -39,6 +39,21 @@ def edit(name: str, unlearning: Path, evaluation: Path, grove: Grove) -> dict[st
     }
 
 
+def cut_alone(number: int, scale: str | None, evaluation: Path) -> dict[str, Any]:
+    """What clamping one group of the default tree does by itself, where the stage ``evaluate`` measured it."""
+    file = evaluation / "tree" / "cutting.json"
+    measured = {row["node"]: row for row in read_json(file)["nodes"]} if file.exists() and scale is None else {}
+    if number not in measured:
+        return {"cutting it alone": "not measured (`evaluation.cut_nodes` of the default tree are)"}
+    row = measured[number]
+    worst = [{"place": " / ".join(w["place"]), "points lost": w["drop"], "probes": w["probes"]} for w in row["worst"]]
+    return {
+        "cutting it alone, points of cloze lost over all probes": row["all"],
+        "by target": [{"level": level, **lost} for level, lost in row["of_target"].items()],
+        "places that lose most": worst,
+    }
+
+
 def run(folder: Path) -> dict[str, Any]:
     """The figures of a run's folder and what its stages took."""
     if not (folder / "final_info.json").exists():

@@ -1,5 +1,6 @@
 """The dendrogram by the numbers: nodes, paths, the cuts as a nested list."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +95,26 @@ def outline(grove: Grove, level: int) -> list[dict[str, Any]]:
     for node in tops[0]:
         add(node, 1)
     return rows
+
+
+def drawn(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The outline as a text tree, one group a line.
+
+    >>> print(drawn([{"level": 1, "group": 8, "r": 0.3, "latents": 4, "words": "river"},
+    ...              {"level": 2, "group": 6, "r": 0.9, "latents": 2, "words": ""}]))
+    └─ group 8: 4 latents at r 0.3, river
+       └─ group 6: 2 latents at r 0.9
+    """
+    lines, last_of = [], {}  # depth -> whether the latest node there is the last child of its parent
+    for k, row in enumerate(rows):
+        depth = row["level"]
+        following = next((other["level"] for other in rows[k + 1 :] if other["level"] <= depth), 0)
+        last_of[depth] = following < depth
+        indent = "".join("   " if last_of[above] else "│  " for above in range(1, depth))
+        words = f", {row['words']}" if row["words"] else ""
+        branch = "└─ " if last_of[depth] else "├─ "
+        lines.append(f"{indent}{branch}group {row['group']}: {row['latents']} latents at r {row['r']}{words}")
+    return "\n".join(lines)
 
 
 def _tops(tree: FeatureTree, correlation: float) -> list[Node]:
