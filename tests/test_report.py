@@ -12,7 +12,7 @@ from report_page import Written, read, write_page, written_page
 
 from pipeline.errors import PipelineError
 from pipeline.evaluation.saebench.baseline import seed_metrics
-from pipeline.report.figures import pareto
+from pipeline.report.figures import panels_of, pareto
 from pipeline.report.final_info import collect
 from pipeline.report.groups import chosen_groups
 from pipeline.report.markup import Markup, data_block, tag
@@ -184,6 +184,15 @@ def test_verdict_on_damage() -> None:
 def test_the_headline_picks_by_dev_objective_and_never_a_control(made: Written) -> None:
     chosen = chosen_methods(read(made.data), "topic")
     assert list(chosen.items()) == [("subtree", "the best clamp on dev"), ("guard_flat", "the best guard on dev")]
+
+
+def test_many_methods_get_a_panel_for_each_category() -> None:
+    few = ["none", "subtree", "npo"]
+    assert panels_of(few) == {"": few}
+    many = [*few, "level_cut", "flat_frequency", "guard_flat", "grad_diff", "rmu", "random_groups", "never_taught"]
+    panels = panels_of(many)
+    assert [len(methods) for methods in panels.values()] == [4, 2, 4, 3]
+    assert all(methods[0] == "none" for methods in panels.values())
 
 
 def test_the_front_of_a_sweep() -> None:

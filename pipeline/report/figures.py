@@ -1,5 +1,6 @@
 """Training curves, and forgetting against damage."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.evidence import Evidence
-from pipeline.report.methods import in_order, kind_of
+from pipeline.report.methods import CATEGORY, in_order, kind_of
 from pipeline.report.style import Look, literal, look, new_figure
 from pipeline.report.verdict import INTERVAL
 
 CHANCE = 25.0  # % of four options
+MOST_TOGETHER = 8  # methods in one panel
 _CURVES = {
     "explained_variance": "explained variance",
     "l0": "active latents per token (L0)",
@@ -88,30 +90,56 @@ def tradeoffs(evidence: Evidence) -> dict[str, Figure]:
 def tradeoff(evidence: Evidence, level: str, asked: str, harm: str) -> Figure:
     """Forgetting against damage: every method's dev sweep, its best front as a line, its test figure with intervals.
 
-    Lower left is better.
+    Lower left is better. Many methods get a panel for each category, what was before the edit in all of them.
     """
-    after, candidate, words = ASKED[asked]
-    figure, (ax,) = new_figure(5.6, 4.6)
-    for number, method in enumerate(in_order(evidence.methods(level))):
-        style = look(number)
-        cell = evidence.cells.get((method, level))
-        if cell:
-            _sweep(ax, [(100 * row[candidate], row[harm]) for row in cell.candidates if row[harm] is not None], style)
-        key = f"unlearning/{method}/{level}"
-        _point(ax, evidence.means(key), evidence.stderrs(key), after, harm, method, style)
+    panels = panels_of(evidence.methods(level))
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = new_figure(5.6 if columns == 1 else 8.4, 4.6 * rows, rows, columns)
+    for ax, (title, methods) in zip(axes, panels.items(), strict=False):
+        for number, method in enumerate(methods):
+            _method(ax, evidence, method, level, asked, harm, look(number))
+        _frame(ax, asked, harm)
+        name = f"{level} {' / '.join(evidence.corpus['targets'][level])}"
+        ax.set_title(literal(name if len(panels) == 1 else title))
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3 if columns == 1 else 2, fontsize=8.5)
+    bounds = [ax.get_ylim() for ax in axes[: len(panels)]]
+    for ax in axes:
+        ax.set_ylim(max(-5, min(low for low, _ in bounds)), max(high for _, high in bounds))
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def panels_of(methods: Sequence[str]) -> dict[str, list[str]]:
+    """Title -> methods: all in one while their looks differ, else one a category, each with the references."""
+    ordered = in_order(methods)
+    if len(ordered) <= MOST_TOGETHER:
+        return {"": ordered}
+    references = [method for method in ordered if kind_of(method) == "reference"]
+    kinds = [kind for kind in CATEGORY if kind != "reference" and any(kind_of(m) == kind for m in ordered)]
+    return {CATEGORY[kind]: references + [m for m in ordered if kind_of(m) == kind] for kind in kinds}
+
+
+def _method(ax: Axes, evidence: Evidence, method: str, level: str, asked: str, harm: str, style: Look) -> None:
+    after, candidate, _ = ASKED[asked]
+    cell, key = evidence.cells.get((method, level)), f"unlearning/{method}/{level}"
+    if cell:
+        _sweep(ax, [(100 * row[candidate], row[harm]) for row in cell.candidates if row[harm] is not None], style)
+    _point(ax, evidence.means(key), evidence.stderrs(key), after, harm, method, style)
+
+
+def _frame(ax: Axes, asked: str, harm: str) -> None:
+    """The axes, alike in every panel."""
     if asked == "mcq":
         ax.axvline(CHANCE, color="0.6", linewidth=0.8, linestyle=":")
         ax.annotate("chance", (CHANCE, 0.93), xycoords=("data", "axes fraction"), color="0.3", fontsize=8)
     ax.set_yscale("symlog", linthresh=5)  # a sweep's worst points would flatten all others
     ax.set_yticks([0, 2, 5, 10, 20, 50, 100], labels=["0", "2", "5", "10", "20", "50", "100"])
     ax.set_yticks([], minor=True)
-    ax.set_ylim(bottom=max(-5, ax.get_ylim()[0]))
     ax.set_xlim(-3, 103)
-    ax.set_xlabel(words)
+    ax.set_xlabel(ASKED[asked][2])
     ax.set_ylabel(DAMAGE[harm])
-    ax.set_title(literal(f"{level} {' / '.join(evidence.corpus['targets'][level])}"))
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, fontsize=8.5, handlelength=2.4)
-    return figure
 
 
 def _sweep(ax: Axes, points: list[tuple[float, float]], style: Look) -> None:
