@@ -1,0 +1,206 @@
+"""The tables of README.md and docs/results.md, from the committed runs in docs/runs/.
+
+    uv run python -m benchmarks.run_results
+
+rewrites what stands between `<!-- run NAME -->` and `<!-- end -->` in both pages; a test compares. A run's folder holds
+the small files of what `experiment.py` wrote: final_info.json, params.yaml, times/.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from textwrap import wrap
+
+from benchmarks.doc_tables import markdown
+from pipeline.comparison.runs import Run, read_runs
+from pipeline.comparison.tables import comparison, figure, not_measured
+from pipeline.report.families import FAMILIES
+from pipeline.report.methods import CATEGORY, METHODS, in_order, kind_of
+from pipeline.settings.unlearning import METHODS as ASKED_FOR
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = ROOT / "docs" / "runs"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+MARKED = re.compile(r"(<!-- run (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+STAGES = tuple(
+    "prepare cache_activations train_sae encode_features correlate build_dendrogram unlearn evaluate report".split()
+)
+LEVELS = ("domain", "topic", "entity")
+COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "latents")
+SAE = {
+    "explained_variance": "explained variance",
+    "l0": "active latents per token (L0)",
+    "dead_share": "share of latents that never fire",
+    "ce_loss_recovered": "cross-entropy loss recovered",
+    "spliced_cloze": "held-out cloze with the SAE spliced in",
+}
+
+
+def seconds(run: str) -> dict[str, dict]:
+    """What each stage of a run said and took."""
+    return {name: json.loads((RUNS / run / "times" / f"{name}.json").read_text(encoding="utf-8")) for name in STAGES}
+
+
+# --- the recommended run, for README.md ------------------------------------------------------------------------------
+
+
+def output(runs: Sequence[Run]) -> str:
+    """What experiment.py printed: every stage's line, as its times file keeps it."""
+    name = runs[-1].name
+    printed = [f"{stage}: {row['summary']} [{row['seconds']:.1f} s]" for stage, row in seconds(name).items()]
+    said = [part for line in printed for part in wrap(line, 116, subsequent_indent="  ")]
+    return "\n".join(["```text", *said, f"{name}: results are in {name}", "```"])
+
+
+def model(runs: Sequence[Run]) -> str:
+    m = runs[-1].means("language_model")
+    return (
+        f"The tiny model, after {m['training_tokens']:,.0f} training tokens, answers {m['heldout_cloze']:.1%} of the "
+        f"facts in held-out paraphrases (cloze over the whole vocabulary), {m['heldout_mcq']:.1%} with four options, "
+        f"and {m['general_facts']:.1%} of general facts; in wholly new templates {m['novel_cloze']:.1%} and "
+        f"{m['novel_mcq']:.1%}."
+    )
+
+
+def dictionary(runs: Sequence[Run]) -> str:
+    sae, layer = runs[-1].params["sae"], runs[-1].params["activations"]["layer"]
+    title = f"the SAE ({sae['architecture']}, {sae['d_sae']:,} latents, layer {layer}), on test text"
+    return markdown([title, ""], [[label, figure(runs[-1], "sae", name) or "-"] for name, label in SAE.items()])
+
+
+def forgetting(level: str) -> Callable[[Sequence[Run]], str]:
+    """One row a method, category by category; then what is absent, and why."""
+
+    def table(runs: Sequence[Run]) -> str:
+        run, key = runs[-1], f"unlearning/{{}}/{level}"
+        methods = in_order(run.methods(level))
+        shown = [name for name in COLUMNS if any(name in run.means(key.format(method)) for method in methods)]
+        rows = []
+        for k, method in enumerate(methods):
+            if kind_of(method) != "reference" and (k == 0 or kind_of(method) != kind_of(methods[k - 1])):
+                rows.append([f"*{CATEGORY[kind_of(method)]}*", *[""] * len(shown)])
+            rows.append([f"`{method}`", *(_cell(run, key.format(method), name) for name in shown)])
+        return markdown([f"forgetting one {level}", *(name.replace("_", " ") for name in shown)], rows)
+
+    return table
+
+
+def _cell(run: Run, key: str, name: str) -> str:
+    if name == "latents" and name in run.means(key):
+        return f"{run.means(key)[name]:.0f}"
+    return figure(run, key, name) or "-"
+
+
+def further(runs: Sequence[Run]) -> str:
+    """Relearning, few shots and scope, where the run has them."""
+    content = comparison([runs[-1]])
+    parts = []
+    for title, _ in FAMILIES.values():
+        rows = content.get(title, [])
+        names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "run"]
+        if rows:
+            cells = [[str(row.get(name) or "-") for name in names] for row in rows]
+            parts.append(markdown([title, *(name.replace("_", " ") for name in names[1:])], cells))
+    lacking = [title.split(":")[0].lower() for title, _ in FAMILIES.values() if title not in content]
+    if lacking:
+        parts.append(f"Not measured in {runs[-1].name}: {', '.join(lacking)}.")
+    return "\n\n".join(parts)
+
+
+def times(runs: Sequence[Run]) -> str:
+    taken = {name: row["seconds"] for name, row in seconds(runs[-1].name).items()}
+    row = ["seconds", *(f"{s:.0f}" for s in taken.values()), f"{sum(taken.values()):.0f}"]
+    return markdown(["stage", *taken, "all"], [row])
+
+
+def methods(runs: Sequence[Run]) -> str:
+    """Every method that can be asked for, the measured controls too: what it does and what its forgetting is worth."""
+    named = set(ASKED_FOR) | {method for run in runs for level in LEVELS for method in run.methods(level)}
+    known = [name for name in in_order(sorted(named)) if name in METHODS and kind_of(name) != "reference"]
+    rows = [[f"`{name}`", METHODS[name].what, CATEGORY[kind_of(name)]] for name in known]
+    return markdown(["method", "what it does", "kind"], rows)
+
+
+# --- the planned runs side by side, for docs/results.md --------------------------------------------------------------
+
+
+def changed(runs: Sequence[Run]) -> str:
+    return _table(comparison(runs)["what each run changed"])
+
+
+def dictionaries(runs: Sequence[Run]) -> str:
+    return _table(comparison(runs)["dictionary"])
+
+
+def hierarchies(runs: Sequence[Run]) -> str:
+    return _table(comparison(runs)["hierarchy"])
+
+
+def _table(rows: Sequence[dict]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return markdown(
+        [name.replace("_", " ") for name in names], [[str(row.get(name) or "") for name in names] for row in rows]
+    )
+
+
+def matrix(level: str) -> Callable[[Sequence[Run]], str]:
+    """One row a method, one column a run: share of the target still chosen out of four / points that siblings lost."""
+
+    def table(runs: Sequence[Run]) -> str:
+        methods = in_order(list(dict.fromkeys(method for run in runs for method in run.methods(level))))
+        rows = []
+        for method in methods:
+            key = f"unlearning/{method}/{level}"
+            cells = [(figure(run, key, "forget_mcq"), figure(run, key, "sibling_drop")) for run in runs]
+            rows.append([f"`{method}`", *(" / ".join(filter(None, cell)) or "-" for cell in cells)])
+        return markdown([f"one {level}", *(run.name for run in runs)], rows)
+
+    return table
+
+
+def absences(runs: Sequence[Run]) -> str:
+    """Why a cell of the matrices is a dash."""
+    rows = [[row["run"], row["level"], row["methods"], row["why"]] for row in not_measured(runs)]
+    return (
+        markdown(["run", "level", "methods", "why it has no figure"], rows) if rows else "Every run has every method."
+    )
+
+
+def durations(runs: Sequence[Run]) -> str:
+    """Seconds of every stage; a run that shares a stage with the one before took it from the cache."""
+    taken = {run.name: seconds(run.name) for run in runs}
+    rows = [[name, *(f"{taken[run.name][name]['seconds']:.0f}" for run in runs)] for name in STAGES]
+    return markdown(["stage", *(run.name for run in runs)], rows)
+
+
+TABLES: dict[str, Callable[[Sequence[Run]], str]] = {
+    "output": output,
+    "model": model,
+    "dictionary": dictionary,
+    **{f"forgetting_{level}": forgetting(level) for level in LEVELS},
+    "further": further,
+    "times": times,
+    "methods": methods,
+    "changed": changed,
+    "dictionaries": dictionaries,
+    "hierarchies": hierarchies,
+    **{f"matrix_{level}": matrix(level) for level in LEVELS},
+    "absences": absences,
+    "durations": durations,
+}
+
+
+def filled(page: str) -> str:
+    """The page with every table made anew."""
+    runs = read_runs([path.parent for path in RUNS.glob("*/final_info.json")])
+    return MARKED.sub(lambda match: f"{match[1]}{TABLES[match[2]](runs)}\n{match[3]}", page)
+
+
+def main() -> None:
+    for path in PAGES:
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
