@@ -6,8 +6,11 @@ import pytest
 import yaml
 
 from pipeline.errors import PipelineError
+from pipeline.evaluation.saebench.sizes import bench_settings
+from pipeline.settings.evaluation import EvaluationSettings
 from pipeline.settings.inputs import contents
 from pipeline.settings.resolve import Params, as_yaml, merge, resolve
+from pipeline.settings.run import RunSettings
 from pipeline.settings.strict import parse, read_yaml
 from pipeline.settings.unlearning import UnlearningSettings
 from stages import params as stage
@@ -260,3 +263,8 @@ def test_fingerprints_follow_the_content_not_the_time(tmp_path: Path) -> None:
     assert contents([tmp_path / "a", tmp_path]) == before
     (tmp_path / "a").write_text("more")
     assert not set(contents([tmp_path / "a", tmp_path]).values()) & set(before.values())
+
+
+def test_sae_bench_takes_its_settings_from_the_section() -> None:
+    found = bench_settings(EvaluationSettings(core_batches=3), RunSettings(seed=5), "cpu")
+    assert (found.core_sparsity_batches, found.seed, found.k_values) == (3, 5, (1, 2, 5, 10, 20, 50))

@@ -10,7 +10,7 @@ from pipeline.settings.run import RunSettings
 def bench_settings(settings: EvaluationSettings, shared: RunSettings, device: str) -> BenchSettings:
     """The settings of one worker; what the section does not name keeps sae-bench's own size."""
     named = dataclasses.asdict(settings)
-    del named["sae_bench"]
+    del named["sae_bench"], named["cut_nodes"]  # which evals, and what is not sae-bench's
     batches = named.pop("core_batches")
     return BenchSettings(
         **named,
