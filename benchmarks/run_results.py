@@ -139,9 +139,7 @@ def hierarchies(runs: Sequence[Run]) -> str:
 
 def _table(rows: Sequence[dict]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return markdown(
-        [name.replace("_", " ") for name in names], [[str(row.get(name) or "") for name in names] for row in rows]
-    )
+    return markdown(names, [[str(row.get(name) or "") for name in names] for row in rows])
 
 
 def matrix(level: str) -> Callable[[Sequence[Run]], str]:
