@@ -9,12 +9,14 @@ from pipeline.evaluation.hierarchy import hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
 from pipeline.evaluation.saebench.run import run_saebench
 from pipeline.evaluation.saebench.sizes import bench_settings
+from pipeline.evaluation.scope import all_scope_figures
 from pipeline.files import building, read_json, write_json
 from pipeline.language_model.loading import pick_device
 from pipeline.runtime import prepare_process
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.evaluation import EvaluationSettings
 from pipeline.settings.run import RunSettings
+from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.strict import read_section
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.edit import no_edit
@@ -30,6 +32,7 @@ def main() -> str:
     shared = read_section(PARAMS, RunSettings, "run")
     activations = read_section(PARAMS, ActivationsSettings, "activations")
     settings = read_section(PARAMS, EvaluationSettings, "evaluation")
+    scope_settings = read_section(PARAMS, ScopeSettings, "scope")
     prepare_process(shared.threads)
     device = pick_device(shared.device)
     chosen = read_section(PARAMS, UnlearningSettings, "unlearning").targets
@@ -49,6 +52,8 @@ def main() -> str:
         tree, cuts = forest.trees[scale], forest.cuts[scale]
         cutting = cuts_of_nodes(subject, tree, cuts, held_out, settings.cut_nodes, shared.seed)
         write_json(folder / "tree" / "cutting.json", cutting)
+        scope = all_scope_figures(subject, forest, CORPUS, scope_settings, shared.seed)
+        write_json(folder / "scope.json", scope)
         unlearning = all_forgetting_figures(bench, before, subject.targets, UNLEARNING, shared.seed)
         write_json(folder / "unlearning.json", unlearning)
         summary = run_saebench(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from pipeline.evaluation.scope import DRAWS, Cell, average_precision, border_precision, draw_cells, scope_figures
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.scope.completion import complete
 from pipeline.scope.documents import Documents, standardised
@@ -86,35 +87,41 @@ def test_the_pool_is_all_documents_that_do_not_name_what_is_given(documents: Doc
 
 
 def test_shared_activity_by_hand() -> None:
-    z_xf = np.array([[4.0, 1.0, 5.0], [1.0, 0.0, 0.0], [2.0, 3.0, -1.0], [2.0, 1.0, 4.0]])
+    z_xf = np.array([[3.0, 1.0, 5.0], [1.0, 0.0, 0.0], [2.0, 3.0, -1.0], [2.0, 1.0, 4.0]])
     # the examples are rows 2 and 3: the lower mean z is 2, 1, -1, so w = 4, 1, 0 of length sqrt(17)
-    score_x = shared_activity(z_xf, np.array([0, 1]), [np.array([2]), np.array([3])], clip=3)
-    assert score_x == pytest.approx(np.array([3 * 4 + 1, 4]) / np.sqrt(17))
+    score_xg = shared_activity(z_xf, np.array([0, 1]), [[np.array([2]), np.array([3])]], power=2)
+    assert score_xg[:, 0] == pytest.approx(np.array([3 * 4 + 1, 4]) / np.sqrt(17))
 
 
 def test_nothing_shared_scores_nothing() -> None:
     z_xf = np.array([[1.0, 1.0], [2.0, -1.0], [-1.0, 2.0]])
-    assert shared_activity(z_xf, np.array([0]), [np.array([1]), np.array([2])], clip=3).tolist() == [0]
+    assert shared_activity(z_xf, np.array([0]), [[np.array([1]), np.array([2])]], power=2).tolist() == [[0]]
 
 
 def test_the_cosine_is_that_to_the_less_similar_example() -> None:
     form_xf = np.array([[1.0, 0.0], [1.0, 1.0], [2.0, 0.0], [0.0, 3.0]])
-    found = least_cosine(form_xf, np.array([0, 1]), [np.array([2]), np.array([3])])
-    assert found == pytest.approx([0, np.sqrt(0.5)])
+    found_xg = least_cosine(form_xf, np.array([0, 1]), [[np.array([2]), np.array([3])], [np.array([2])]])
+    assert found_xg == pytest.approx(np.array([[0, 1], [np.sqrt(0.5), np.sqrt(0.5)]]))
 
 
 def test_the_most_similar_sibling_is_subtracted() -> None:
-    likeness = {1: np.array([1.0, 1.0]), 2: np.array([0.5, 0.0]), 3: np.array([0.2, 0.6])}
+    like = {1: np.array([1.0, 1.0]), 2: np.array([0.5, 0.0]), 3: np.array([0.2, 0.6])}
+
+    def likeness(nodes: list) -> np.ndarray:
+        return np.stack([like[int(examples[0][0])] for examples in nodes], axis=1)
+
     query = Query(np.arange(2), [np.array([1])], [[np.array([2])], [np.array([3])]])
-    assert contrasted(query, lambda e: likeness[int(e[0][0])], 0.5) == pytest.approx([0.75, 0.7])
-    assert contrasted(query, lambda e: likeness[int(e[0][0])], 0) == pytest.approx([1, 1])
+    assert contrasted(query, likeness, 0.5) == pytest.approx([0.75, 0.7])
+    assert contrasted(query, likeness, 0) == pytest.approx([1, 1])
 
 
-def test_a_column_is_standardised_by_the_pool_and_a_constant_one_is_zero(documents: Documents) -> None:
-    z_xs = standardised(documents, documents.reading.codes_xs.toarray())
+def test_a_column_is_standardised_by_the_pool_clipped_and_zero_where_constant(documents: Documents) -> None:
+    codes_xs = documents.reading.codes_xs.toarray()
+    z_xs = standardised(documents, codes_xs, clip=100)
     assert z_xs[: documents.n_pool].mean(0) == pytest.approx(0, abs=1e-6)
     assert z_xs[: documents.n_pool].std(0) == pytest.approx(1, abs=1e-5)
-    assert not standardised(documents, np.ones((len(documents.rows), 1))).any()
+    assert standardised(documents, codes_xs, clip=1) == pytest.approx(z_xs.clip(-1, 1))
+    assert not standardised(documents, np.ones((len(documents.rows), 1)), clip=3).any()
 
 
 def test_a_nodes_activity_is_that_of_the_sum_over_its_latents() -> None:
@@ -147,3 +154,47 @@ def test_a_document_that_two_nodes_claim_is_dropped(documents: Documents) -> Non
     """With more asked for than there is, every node claims the same documents."""
     found = complete(documents, "tree", ("a", "a0"), LABELLED, documents.n_pool, SETTINGS)
     assert found == ([], [], [])
+
+
+NODES = {
+    level: list(dict.fromkeys(path[: d + 1] for path in ENTITIES))
+    for d, level in enumerate(("domain", "topic", "entity"))
+}
+
+
+def test_figures_of_every_retriever_over_nodes_and_draws(documents: Documents) -> None:
+    found = scope_figures(documents, NODES, SETTINGS, seed=0)
+    assert set(found) == {f"scope/{name}" for name in RETRIEVERS}
+    oracle, tree, words = (found[f"scope/{name}"]["means"] for name in ("oracle", "tree", "tfidf"))
+    assert set(oracle.values()) == {1.0}, "the oracle is never wrong"
+    assert tree["average_precision"] == tree["border_precision_topic"] == tree["border_precision_domain"] == 1
+    assert words["average_precision"] < 0.6 and words["border_precision_entity"] == 1, "names tell entities, not topics"
+    assert len(found["scope/tree"]["values"]["average_precision"]["value_by_index"]) == 4 * DRAWS
+
+
+def test_cells_give_two_examples_and_contrast_every_other_node(documents: Documents) -> None:
+    cells = draw_cells(documents, NODES, 0, seed=0)
+    assert [sum(cell.level == level for cell in cells) for level in NODES] == [2, 4, 4]
+    for cell in cells:
+        given = [documents.paths[x] for example in cell.border.given for x in example]
+        assert len(cell.border.given) == 2 and all(path[: len(cell.node)] == cell.node for path in given)
+        assert not any(
+            documents.paths[x][: len(cell.node)] == cell.node for of in cell.border.contrast for e in of for x in e
+        )
+        assert len(cell.border.pool) == documents.n_pool
+        assert not {documents.paths[x] for x in cell.unseen.pool} & set(given)
+        if cell.level == "domain":
+            assert len({path[1] for path in given}) == 2, "two entities of different topics"
+
+
+def test_precision_counts_by_hand(documents: Documents) -> None:
+    """Topic a0 has twelve notes in the pool, six of them of entities that are not given."""
+    query = topic_query(documents)
+    cell = Cell("topic", ("a", "a0"), 0, query._replace(pool=documents.pool()), query)
+    inside = np.array([documents.paths[x][:2] == ("a", "a0") for x in cell.border.pool])
+    wrong = inside.astype(float)
+    wrong[np.flatnonzero(inside)[:3]] = -1
+    assert border_precision(documents, cell, wrong) == 9 / 12
+    unseen = np.array([documents.paths[x][:2] == ("a", "a0") for x in query.pool])
+    assert average_precision(documents, cell, unseen.astype(float)) == 1
+    assert average_precision(documents, cell, -unseen.astype(float)) < 0.2

@@ -9,8 +9,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.scope.reading import Reading
+from pipeline.settings.scope import ScopeSettings
 
-Form = Callable[["Documents"], np.ndarray]
+Form = Callable[["Documents", ScopeSettings], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +28,13 @@ class Documents:
     trees: Mapping[str, FeatureTree]  # by scale
     training: Sequence[str]
     seed: int  # of the shuffled tree
-    _made: dict[Form, np.ndarray] = field(default_factory=dict)
+    _made: dict[tuple[Form, ScopeSettings], np.ndarray] = field(default_factory=dict)
 
-    def form(self, make: Form) -> np.ndarray:
-        """``make(self)``, [x, features], made once."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        return self._made[make]
+    def form(self, make: Form, settings: ScopeSettings) -> np.ndarray:
+        """``make(self, settings)``, [x, features], made once."""
+        if (make, settings) not in self._made:
+            self._made[make, settings] = make(self, settings)
+        return self._made[make, settings]
 
     @cached_property
     def paths(self) -> list[tuple[str, ...]]:
@@ -67,9 +68,12 @@ class WordCounts:
     tfidf_xv: object
 
 
-def standardised(documents: Documents, form_xf: np.ndarray) -> np.ndarray:
-    """z-scores of each column with the pool's mean and deviation; a column that the pool does not vary in is 0."""
+def standardised(documents: Documents, form_xf: np.ndarray, clip: float) -> np.ndarray:
+    """z-scores of each column with the pool's mean and deviation, at most ``clip`` either way, float32.
+
+    A column that the pool does not vary in is 0.
+    """
     pool_xf = form_xf[: documents.n_pool]
     spread_f = pool_xf.std(0)
     z_xf = (form_xf - pool_xf.mean(0)) / np.where(spread_f > 1e-9, spread_f, np.inf)
-    return z_xf.astype(np.float32)
+    return np.clip(z_xf, -clip, clip).astype(np.float32)

@@ -26,7 +26,11 @@ class ScopeSettings:
     """Section ``scope``."""
 
     clip: float = 3.0
+    power: float = 1.5
+    residual_weight: float = 0.3
     contrast: ContrastSettings = field(default_factory=ContrastSettings)
 
     def __post_init__(self) -> None:
-        require(self.clip > 0, f"clip is {self.clip}; it must be above 0")
+        for name in ("clip", "power"):
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
+        require(self.residual_weight >= 0, f"residual_weight is {self.residual_weight}; it must be 0 or more")

@@ -7,11 +7,12 @@ from pipeline.scope.query import Query, contrasted, shared_activity
 from pipeline.settings.scope import ScopeSettings
 
 
-def latents(documents: Documents) -> np.ndarray:
+def latents(documents: Documents, settings: ScopeSettings) -> np.ndarray:
     """Standardised document codes, [x, s]."""
-    return standardised(documents, documents.reading.codes_xs.toarray())
+    return standardised(documents, documents.reading.codes_xs.toarray(), settings.clip)
 
 
 def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
-    z_xs = documents.form(latents)
-    return contrasted(query, lambda e: shared_activity(z_xs, query.pool, e, settings.clip), settings.contrast.flat)
+    z_xs = documents.form(latents, settings)
+    weight = settings.contrast.flat
+    return contrasted(query, lambda nodes: shared_activity(z_xs, query.pool, nodes, settings.power), weight)

@@ -7,12 +7,12 @@ from pipeline.scope.query import Query, contrasted, least_cosine
 from pipeline.settings.scope import ScopeSettings
 
 
-def centred(documents: Documents) -> np.ndarray:
+def centred(documents: Documents, settings: ScopeSettings) -> np.ndarray:
     """Mean residuals without the pool's mean, [x, d]."""
     resid_xd = documents.reading.resid_xd
     return resid_xd - resid_xd[: documents.n_pool].mean(0)
 
 
 def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
-    resid_xd = documents.form(centred)
-    return contrasted(query, lambda e: least_cosine(resid_xd, query.pool, e), settings.contrast.residual)
+    resid_xd = documents.form(centred, settings)
+    return contrasted(query, lambda nodes: least_cosine(resid_xd, query.pool, nodes), settings.contrast.residual)

@@ -1,4 +1,4 @@
-"""Residual cosine and tree nodes together: the sum of their standardised scores."""
+"""Residual cosine and tree nodes together: a weighted sum of their standardised scores."""
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from pipeline.settings.scope import ScopeSettings
 
 
 def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
-    return sum(
-        (of_x - of_x.mean()) / max(float(of_x.std()), 1e-12)
-        for of_x in (part.score(documents, query, settings) for part in (residual, tree))
-    )
+    of_residual, of_tree = (_standard(part.score(documents, query, settings)) for part in (residual, tree))
+    return settings.residual_weight * of_residual + of_tree
+
+
+def _standard(score_x: np.ndarray) -> np.ndarray:
+    return (score_x - score_x.mean()) / max(float(score_x.std()), 1e-12)

@@ -8,12 +8,12 @@ from pipeline.scope.retrievers.tree import node_activity
 from pipeline.settings.scope import ScopeSettings
 
 
-def nodes(documents: Documents) -> np.ndarray:
+def activity(documents: Documents, settings: ScopeSettings) -> np.ndarray:
     """Standardised activity of every merge of the shuffled tree, [x, m]."""
     tree = documents.trees["document"].shuffled(np.random.default_rng(documents.seed))
-    return standardised(documents, node_activity(documents.reading.codes_xs, tree))
+    return standardised(documents, node_activity(documents.reading.codes_xs, tree), settings.clip)
 
 
 def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
-    z_xm, weight = documents.form(nodes), settings.contrast.shuffled_tree
-    return contrasted(query, lambda e: shared_activity(z_xm, query.pool, e, settings.clip), weight)
+    z_xm, weight = documents.form(activity, settings), settings.contrast.shuffled_tree
+    return contrasted(query, lambda nodes: shared_activity(z_xm, query.pool, nodes, settings.power), weight)

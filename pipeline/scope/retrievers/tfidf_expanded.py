@@ -11,7 +11,7 @@ from pipeline.scope.query import Query, contrasted, least_cosine
 from pipeline.settings.scope import ScopeSettings
 
 
-def expanded(documents: Documents) -> np.ndarray:
+def expanded(documents: Documents, settings: ScopeSettings) -> np.ndarray:
     """TF-IDF times positive pointwise mutual information, [x, v].
 
     ``PPMI(v, w) = max(0, log(n n_vw / (n_v n_w)))`` over the n training documents that hold the words.
@@ -25,5 +25,5 @@ def expanded(documents: Documents) -> np.ndarray:
 
 
 def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
-    form_xv, weight = documents.form(expanded), settings.contrast.tfidf_expanded
-    return contrasted(query, lambda e: least_cosine(form_xv, query.pool, e), weight)
+    form_xv, weight = documents.form(expanded, settings), settings.contrast.tfidf_expanded
+    return contrasted(query, lambda nodes: least_cosine(form_xv, query.pool, nodes), weight)

@@ -13,14 +13,17 @@ from pipeline.scope.query import Query, contrasted, shared_activity
 from pipeline.settings.scope import ScopeSettings
 
 
-def nodes(documents: Documents) -> np.ndarray:
+def activity(documents: Documents, settings: ScopeSettings) -> np.ndarray:
     """Standardised activity of every merge of the document tree, [x, m]."""
-    return standardised(documents, node_activity(documents.reading.codes_xs, documents.trees["document"]))
+    return standardised(
+        documents, node_activity(documents.reading.codes_xs, documents.trees["document"]), settings.clip
+    )
 
 
 def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
-    z_xm = documents.form(nodes)
-    return contrasted(query, lambda e: shared_activity(z_xm, query.pool, e, settings.clip), settings.contrast.tree)
+    z_xm = documents.form(activity, settings)
+    weight = settings.contrast.tree
+    return contrasted(query, lambda nodes: shared_activity(z_xm, query.pool, nodes, settings.power), weight)
 
 
 def node_activity(codes_xs: sparse.csr_array, tree: FeatureTree) -> np.ndarray:
