@@ -62,6 +62,31 @@ def correlation(found: dict[str, Any]) -> str:
     return markdown(["case", "wall s", "CPU s", "peak GiB", "load", ""], rows)
 
 
+def correlation_planted(found: dict[str, Any]) -> str:
+    """How much of a planted hierarchy each similarity finds, with the bars that were set for one of the settings."""
+    bars = {("het", "loevinger_lower"): " (0.95)"}, {("het", "loevinger_lower"): " (0.99)"}, {"het": " (0.95)"}
+    lines = []
+    for setting, by_similarity in found.items():
+        for similarity, score in by_similarity.items():
+            group, over = (bar.get((setting, similarity), "") for bar in bars[:2])
+            cells = [f"{score['group_ari']:.2f}{group}", f"{score['super_ari']:.2f}{over}"]
+            lines.append([setting, similarity, *cells, f"{score['parent_f1']:.2f}{bars[2].get(setting, '')}"])
+    return markdown(["planted", "similarity", "ARI of the groups", "ARI of the families", "F1 of the parents"], lines)
+
+
+def real_codes(found: dict[str, Any]) -> str:
+    """Giant component and significance on codes of trained dictionaries."""
+    lines, thresholds = [], list(next(iter(found.values()))[0]["giant"])
+    for name, scales in found.items():
+        for row in scales:
+            null = " ".join(map(str, row["significant_in_null"]))
+            counts = [f"{row[key]:,}" for key in ("units", "clustered", "pairs", "significant")]
+            shares = [f"{row['giant'][threshold]:.0%}" for threshold in thresholds]
+            lines.append([f"{name}, {row['scale']}", *counts, null, *shares])
+    head = ["codes", "units", "latents", "pairs", "significant", "in 5 nulls", *(f"r > {t}" for t in thresholds)]
+    return markdown(head, lines)
+
+
 def world_tree(found: dict[str, Any]) -> str:
     """Medians over the worlds: quality of each dictionary, AMI of its trees with the true topics, shuffled last."""
     by_variant = defaultdict(list)
@@ -82,6 +107,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "store_compression": store_compression,
     "store_memory": store_memory,
     "correlation": correlation,
+    "correlation_planted": correlation_planted,
+    "real_codes": real_codes,
     "world_tree": world_tree,
 }
 

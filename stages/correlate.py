@@ -6,6 +6,7 @@ from pipeline.activations.codes import CodesStore
 from pipeline.files import building
 from pipeline.hierarchy.correlation import computing, correlate, plan_for
 from pipeline.hierarchy.correlation_file import write_correlation
+from pipeline.hierarchy.dense import check_dense, write_dense
 from pipeline.hierarchy.source import Source
 from pipeline.settings.correlation import CorrelationSettings
 from pipeline.settings.run import RunSettings
@@ -19,8 +20,10 @@ CORRELATION = Path("data/correlation.zarr")
 def main() -> str:
     shared = read_section(PARAMS, RunSettings, "run")
     settings = read_section(PARAMS, CorrelationSettings, "correlation")
-    exact = CodesStore.open(CODES).n_latents <= settings.exact_up_to
-    floor = None if exact else settings.floor
+    n_latents = CodesStore.open(CODES).n_latents
+    if settings.dense:
+        check_dense(n_latents)
+    floor = None if n_latents <= settings.exact_up_to else settings.floor
     said = []
     with (
         building(CORRELATION) as partial,
@@ -34,7 +37,10 @@ def main() -> str:
             print(f"{source.scale}: {plan}", flush=True)
             result = correlate(source, similarity, floor, settings.alpha, plan)
             write_correlation(partial, result, {"alpha": settings.alpha, "plan": str(plan)})
-            said.append(result.census())
+            said.append(result.census(settings.alpha))
+            if settings.dense:
+                plan = write_dense(partial, source, result, settings.memory_mib, hands)
+                print(f"{source.scale}, dense: {plan}", flush=True)
     return "; ".join(said)
 
 

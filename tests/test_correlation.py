@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from pipeline.activations.codes import CodesStore, SparseCodes
+from pipeline.errors import PipelineError
+from pipeline.hierarchy import dense as dense_matrix
 from pipeline.hierarchy.correlation import Correlation, computing, correlate, has_variance
+from pipeline.hierarchy.dense import check_dense, write_dense
 from pipeline.hierarchy.kernels import SIMILARITIES, similarities, standardisation
 from pipeline.hierarchy.plan import BlockPlan, plan_blocks
 from pipeline.hierarchy.source import Source
@@ -99,7 +103,7 @@ def test_pearson_is_numpys_also_for_pairs_that_never_co_fire(opened, plan):
 
 def test_dead_always_on_and_duplicate_latents_are_said_and_give_no_nan(opened):
     dense = random_codes()
-    dense[:, 4] = 3.0  # fires always at one value: no variance
+    dense[:, 4] = 3.0 + 1e-7 * (np.arange(600) % 2)  # always nearly the same value: its variance is rounding
     opened(codes_of(dense))
     for name in SIMILARITIES:
         result = run(similarity=name)
@@ -109,7 +113,7 @@ def test_dead_always_on_and_duplicate_latents_are_said_and_give_no_nan(opened):
     assert result.pairs.r[(result.pairs.i == 2) & (result.pairs.j == 3)] == pytest.approx(1)
     assert result.pairs.r[(result.pairs.i == 4) | (result.pairs.j == 4)].tolist().count(0) > 0
     assert np.flatnonzero(~has_variance(result.sums)).tolist() == [0, 4]
-    assert "(1 dead, 1 without variance, 2 always on, 1 duplicate pairs)" in result.census()
+    assert "(1 dead, 1 without variance, 2 always on, 1 duplicate pairs)" in result.census(0.05)
 
 
 @pytest.mark.parametrize("scale", ["token", "document"])
@@ -153,7 +157,31 @@ def test_an_empty_store_and_a_single_unit_have_no_pairs_to_speak_of(opened):
     opened(codes_of(np.ones((1, 5), np.float32)))
     result = run()
     assert (result.pairs.r == 0).all()
-    assert "5 without variance, 5 always on" in result.census()
+    assert "5 without variance, 5 always on" in result.census(0.05)
+    assert "0 significant (too few units for any pair to be)" in result.census(0.05)
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_dense_matrix_is_the_pairs_and_rank_one(opened, similarity, threads, tmp_path, monkeypatch):
+    """Several blocks (1 MiB holds no more), chunks of 8 rows."""
+    monkeypatch.setattr(dense_matrix, "CHUNK_ROWS", 8)
+    values = random_codes(s=300)
+    opened(codes_of(values))
+    result = run(similarity=similarity)
+    with computing("threads", threads, 100) as hands:
+        plan = write_dense(tmp_path, Source(Path("codes"), "token"), result, 1, hands)
+    matrix = zarr.open_array(tmp_path / "token/matrix")
+    assert matrix.dtype == np.float32 and matrix.chunks[0] == 8 and int(plan.split()[0]) > 1
+    off_diagonal = ~np.eye(300, dtype=bool)
+    np.testing.assert_array_equal(matrix[:][off_diagonal], as_dense(result).astype(np.float32)[off_diagonal])
+    assert np.isfinite(matrix[:]).all()
+
+
+def test_a_square_that_is_too_large_is_refused():
+    check_dense(16_384)
+    with pytest.raises(PipelineError, match="65,536 latents takes 16 GiB"):
+        check_dense(65_536)
 
 
 def test_similarities_by_hand():

@@ -1,8 +1,8 @@
 """The circular-shift null keeps every latent as it is, and leaves no pair related."""
 
 import numpy as np
-from circular_shift import circular_shift
 
+from benchmarks.circular_shift import circular_shift
 from benchmarks.correlation_codes import planted_codes
 from pipeline.hierarchy.kernels import PEARSON, columns, latent_sums, pairs_of_rows, standardisation
 from pipeline.hierarchy.significance import significant_pairs

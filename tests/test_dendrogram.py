@@ -1,6 +1,7 @@
 """From a correlation to the tree: distances by hand, rare latents, every linkage, exports that others can read."""
 
 import io
+from dataclasses import replace
 
 import fastcluster
 import numpy as np
@@ -120,7 +121,8 @@ def test_biopython_reads_the_newick():
 
 
 def test_nodes_as_json_by_hand():
-    exported = tree_json(HAND, {"scale": "token"})
+    exported = tree_json(replace(HAND, rare=np.array([7]), nearest=np.array([11])), {"scale": "token"})
+    assert exported["rare"] == [{"latent": 7, "nearest": 11}]
     assert exported["leaves"][0] == {"id": 0, "latent": 10, "parent": 3}
     assert exported["merges"][1] == {
         "id": 4, "children": [2, 3], "size": 3, "height": 0.75, "correlation": 0.25, "parent": None

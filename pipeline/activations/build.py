@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from pipeline.activations.caching import CachingJob, announce, cache, check_space, hooked_forward
+from pipeline.activations.caching import CachingJob, announce, cache, check_space, gigabytes, hooked_forward
 from pipeline.activations.location import absolute, write_address
 from pipeline.activations.store import BITS
 from pipeline.activations.tokens import TokenPlan, plan_tokens
@@ -78,7 +78,7 @@ def build_store(
                     device,
                     threads,
                 )
-                fill_with_workers(shared, job.unfinished())
+                fill_with_workers(shared, job.unfinished(), gigabytes(bytes_per_row))
                 job.finish()
             shutil.rmtree(folder / "tokens")
     except OSError as error:

@@ -69,9 +69,14 @@ def cache(job: CachingJob, forward: Forward, d_model: int, bytes_per_row: int) -
     steps = _every(PROGRESS, fill_windows(job, forward, d_model, windows))
     done = (job.plan.n_rows - left) // PROGRESS
     total = max(1, job.plan.n_rows // PROGRESS)
-    for _ in track(steps, "caching", total, "tokens", done, PROGRESS, lambda n: f"{n * bytes_per_row / 1e9:.2f} GB"):
+    for _ in track(steps, "caching", total, "tokens", done, PROGRESS, gigabytes(bytes_per_row)):
         pass
     job.finish()
+
+
+def gigabytes(bytes_per_row: int) -> Callable[[int], str]:
+    """What so many rows take, in words."""
+    return lambda n_rows: f"{n_rows * bytes_per_row / 1e9:.2f} GB"
 
 
 def fill_windows(job: CachingJob, forward: Forward, d_model: int, windows: list[Window]) -> Iterator[int]:

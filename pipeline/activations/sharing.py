@@ -6,6 +6,7 @@ All processes must see the same folders (model, token plan, and the store or its
 """
 
 import functools
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -37,15 +38,16 @@ class SharedJob(NamedTuple):
     threads: int
 
 
-def fill_with_workers(job: SharedJob, windows: list[Window]) -> None:
-    """Fill the windows on the cluster at ``settings.scheduler``, or on ``settings.workers`` local processes."""
+def fill_with_workers(job: SharedJob, windows: list[Window], written: Callable[[int], str]) -> None:
+    """Fill the windows on the cluster at ``settings.scheduler``, or on ``settings.workers`` local processes;
+    ``written`` says what so many tokens take."""
     settings = job.settings
     chosen = local_workers(settings.workers) if settings.scheduler is None else workers_at(settings.scheduler)
     with chosen as client:
         # pure=False: a window is computed when asked for, whatever the scheduler remembers of an earlier run.
         futures = client.map(functools.partial(fill_window, job), windows, pure=False)
         done = as_completed(futures)
-        for future in track(done, "caching", len(windows), "tokens", scale=settings.window_rows):
+        for future in track(done, "caching", len(windows), "tokens", 0, settings.window_rows, written):
             try:
                 future.result()
             except KilledWorker as error:

@@ -22,7 +22,7 @@ from pipeline.hierarchy.kernels import (
     standardisation,
 )
 from pipeline.hierarchy.plan import MIB, BlockPlan, plan_blocks
-from pipeline.hierarchy.significance import significant_pairs
+from pipeline.hierarchy.significance import enough_units, significant_pairs
 from pipeline.hierarchy.source import Source, Sums, sums_of
 
 KEEP_ALL = -2.0  # below every similarity
@@ -66,16 +66,17 @@ class Correlation(NamedTuple):
         """``a`` [s] with r = -a_i a_j for pairs that never co-fire: mean / spread (0 where r has no mean in it)."""
         return self.standardisation().prod(axis=1)
 
-    def census(self) -> str:
-        """Latents that a correlation is not defined for, and exact duplicates, in words."""
+    def census(self, alpha: float) -> str:
+        """Latents that a correlation is not defined for, duplicates, and whether there is enough text, in words."""
         n_units, n = self.sums.n_units, self.sums.n
         dead = int((n == 0).sum())
         constant = int((~has_variance(self.sums) & (n > 0)).sum())
         always, same = int((n == n_units).sum()) if n_units else 0, int((self.pairs.r >= 1 - 1e-6).sum())
+        few = "" if enough_units(n_units, n, alpha) else " (too few units for any pair to be)"
         return (
             f"{self.scale}: {n_units:,} units, {len(n) - dead:,} of {len(n):,} latents fire "
             f"({dead} dead, {constant} without variance, {always} always on, {same} duplicate pairs), "
-            f"{len(self.pairs.i):,} pairs kept, {int(self.significant.sum()):,} significant"
+            f"{len(self.pairs.i):,} pairs kept, {int(self.significant.sum()):,} significant{few}"
         )
 
 

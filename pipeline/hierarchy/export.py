@@ -46,7 +46,8 @@ def groups_at(tree: FeatureTree, correlations: list[float]) -> list[dict[str, An
 
 
 def tree_json(tree: FeatureTree, about: dict[str, Any], node_stability: np.ndarray | None = None) -> dict[str, Any]:
-    """``about`` plus one row per node, leaves first, in scipy's numbering; the root's parent is null."""
+    """``about`` plus one row per node, leaves first, in scipy's numbering; the root's parent is null. ``rare`` are the
+    latents that fire too rarely to be clustered, each with the clustered one that it was attached to."""
     parent = parents_of(tree.linkage)
     leaves = [
         {"id": leaf, "latent": int(latent), "parent": _parent(parent[leaf])} for leaf, latent in enumerate(tree.latents)
@@ -64,7 +65,8 @@ def tree_json(tree: FeatureTree, about: dict[str, Any], node_stability: np.ndarr
         if node_stability is not None:
             row["stability"] = None if np.isnan(node_stability[k]) else round(float(node_stability[k]), 4)
         merges.append(row)
-    return {**about, "leaves": leaves, "merges": merges}
+    rare = [{"latent": int(latent), "nearest": int(near)} for latent, near in zip(tree.rare, tree.nearest, strict=True)]
+    return {**about, "leaves": leaves, "merges": merges, "rare": rare}
 
 
 def _parent(node: int) -> int | None:

@@ -101,7 +101,7 @@ def similarity(kind, n_units, n_i, z_i, n_j, z_j, n_ij, s_ij):
     elif kind == CONTAINMENT:
         r = n_ij / min(n_i, n_j)
     else:
-        expected = n_i * (n_j / n_units)
+        expected = n_i * n_j / n_units  # in this order: exactly n_i where j always fires, whichever of them is i
         error = np.sqrt(n_ij + 1.0) if kind == LOEVINGER_LOWER else 0.0
         most = min(n_i, n_j) - expected
         r = max(0.0, n_ij - error - expected) / most if most > 0 else 0.0
@@ -204,3 +204,30 @@ def pairs_of_block(low, rows, kind, n_units, n, z, floor, fewest):
                 i_out[size], j_out[size], n_out[size], s_out[size], r_out[size] = i, j, row[j, 1], row[j, 0], r
                 size += 1
     return i_out[:size], j_out[:size], n_out[:size], s_out[:size], r_out[:size]
+
+
+@numba.njit(cache=True, nogil=True)
+def add_whole_rows(indptr, index, value, low, rows):
+    """Add the sums and counts of a block of latents with all latents, itself included, to float64 [block, s, 2]."""
+    for unit in range(len(indptr) - 1):
+        for k in range(indptr[unit], indptr[unit + 1]):
+            i = np.int64(index[k]) - low
+            if 0 <= i < len(rows):
+                x = np.float64(value[k])
+                for m in range(indptr[unit], indptr[unit + 1]):
+                    rows[i, index[m], 0] += x * value[m]
+                    rows[i, index[m], 1] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def whole_rows(low, rows, kind, n_units, n, z):
+    """The similarities of finished accumulators, float32 [block, s]; those that never meet have -a_i a_j."""
+    r = np.empty(rows.shape[:2], np.float32)
+    for b in range(len(rows)):
+        i = low + b
+        for j in range(len(n)):
+            if rows[b, j, 1] > 0:
+                r[b, j] = similarity(kind, n_units, n[i], z[i], n[j], z[j], rows[b, j, 1], rows[b, j, 0])
+            else:
+                r[b, j] = -(z[i, 0] * z[i, 1]) * (z[j, 0] * z[j, 1])
+    return r

@@ -15,10 +15,18 @@ def significant_pairs(
     latents that fire at all, so that the whole matrix has less than ``alpha`` false pairs expected. Normal theory
     (r sqrt(N)) is not used: counts are tiny and it passes tens of thousands of false pairs.
     """
+    return _tail_below(n_units, n, i, j, n_ij, _log_bound(n, alpha))
+
+
+def enough_units(n_units: int, n: np.ndarray, alpha: float) -> bool:
+    """Whether any pair at all could be significant: none is less likely than two that share one half of the units."""
+    half = n_units // 2
+    return log_tail(n_units, half, half, half) < _log_bound(n, alpha)
+
+
+def _log_bound(n: np.ndarray, alpha: float) -> float:
     alive = int(np.count_nonzero(n))
-    n_pairs = max(1, alive * (alive - 1) // 2)
-    log_bound = math.log(alpha / n_pairs)
-    return _tail_below(n_units, n, i, j, n_ij, log_bound)
+    return math.log(alpha / max(1, alive * (alive - 1) // 2))
 
 
 @numba.njit(cache=True, nogil=True)

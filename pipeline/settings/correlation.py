@@ -19,6 +19,7 @@ class CorrelationSettings:
     floor: float = 0.02
     alpha: float = 0.05
     memory_mib: int = 2048
+    dense: bool = False
     scheduler: str = "threads"
 
     def __post_init__(self) -> None:

@@ -1,0 +1,46 @@
+"""The report's pictures of the tree for large dictionaries, from synthetic codes with planted trees (200k tokens).
+
+    uv run python -m benchmarks.tree_pictures FOLDER
+
+writes FOLDER/clustermap_2048.png, dendrogram_2048.png, clustermap_16384.png and dendrogram_16384.png.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import dask
+
+from benchmarks.correlation_codes import planted_codes, write_codes
+from pipeline.hierarchy.correlation import Hands, correlate, plan_for
+from pipeline.hierarchy.dendrogram import build_tree
+from pipeline.hierarchy.linkage import cut_correlations
+from pipeline.hierarchy.source import Source
+from pipeline.report.clustermap import clustermap
+from pipeline.report.style import save_figures
+from pipeline.report.tree_figure import tree_figure
+
+N_TOKENS, MIN_FIRINGS = 200_000, 100
+
+
+def pictures(codes: Path) -> dict:
+    """The cluster map and the dendrogram, with cuts as by default."""
+    source, cuts = Source(codes, "token"), cut_correlations(0.5, 3)
+    with dask.config.set(scheduler="synchronous"):
+        correlation = correlate(source, "pearson", 0.02, 0.05, plan_for(source, 2048, Hands(1, True)))
+    tree = build_tree(correlation, MIN_FIRINGS)
+    sizes = [sum(len(group) > 1 for group in tree.cut(cut)) for cut in cuts]
+    return {"clustermap": clustermap(tree, correlation, cuts), "dendrogram": tree_figure(tree, cuts, sizes, {})}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    for n_latents in (2048, 16_384):
+        with tempfile.TemporaryDirectory() as scratch:
+            write_codes(Path(scratch) / "codes.zarr", planted_codes(N_TOKENS, n_latents)[0])
+            made = pictures(Path(scratch) / "codes.zarr")
+        save_figures(folder, {f"{name}_{n_latents}": figure for name, figure in made.items()})
+
+
+if __name__ == "__main__":
+    main()
