@@ -124,7 +124,6 @@ def test_a_damaged_folder_is_one_sentence(tmp_path: Path, spoil):
         ({"shift": torch.tensor([float("nan")])}, "shift holds something"),
         ({"guard": Guard(torch.tensor([float("nan")]), 0.0)}, "guard_weight holds something"),
         ({"weights": {"a.b": torch.tensor([float("inf")])}}, "a.b holds something"),
-        ({"groups": ((1,), (9,))}, "groups name the latent 9, which the edit does not touch"),
     ],
 )
 def test_an_edit_that_contradicts_itself_is_one_sentence(tmp_path: Path, spoilt: dict, sentence: str):
@@ -153,6 +152,7 @@ def test_a_spoilt_description_is_one_sentence(tmp_path: Path, was: str, now: str
     ("edit", "sentence"),
     [
         (clamp([3], [0.0]), "names latents that a dictionary of 3 does not have"),
+        (clamp([0], [0.0])._replace(groups=((0, 3),)), "names latents that a dictionary of 3 does not have"),
         (clamp([-1], [0.0]), "names latents that a dictionary of 3 does not have"),
         (clamp([], [])._replace(shift=torch.zeros(4)), r"the shift of `subtree` has shape \(4,\), the residual \(3,\)"),
         (clamp([0], [0.0], Guard(torch.zeros(5), 0.0)), "has 5 weights, the dictionary 3"),

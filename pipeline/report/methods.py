@@ -16,7 +16,7 @@ METHODS: dict[str, Method] = {
     "none": Method("reference", "the model as it is"),
     "subtree": Method("clamp", "the best disjoint nodes of the dendrogram, from any level, clamped"),
     "level_cut": Method("clamp", "whole groups of one cut of the dendrogram, clamped"),
-    "gates_tree": Method("clamp", "learned gates on latents, tied along the tree"),
+    "gates_tree": Method("clamp", "learned gates on nodes of the dendrogram, single latents among them"),
     "flat_frequency": Method("clamp", "the latents that fire most on the target and rarely elsewhere (Farrell 2024)"),
     "flat_log_odds": Method("clamp", "the latents with the highest log-odds on the target"),
     "flat_importance": Method("clamp", "the latents with the highest ratio of squared activation (DSG 2025)"),

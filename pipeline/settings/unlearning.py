@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from pipeline.settings.gates import GateSettings
 from pipeline.settings.strict import require
 from pipeline.settings.training import TrainingSettings
 
@@ -14,6 +15,8 @@ Method = Literal[
     "level_cut",
     "subtree",
     "random_groups",
+    "gates_flat",
+    "gates_tree",
     "guard_flat",
     "grad_ascent",
     "grad_diff",
@@ -32,7 +35,15 @@ MAIN: tuple[Method, ...] = (
     "grad_diff",
     "npo",
 )
-MORE: tuple[Method, ...] = ("rmu", "scope_npo", "flat_log_odds", "flat_importance", "flat_difference")
+MORE: tuple[Method, ...] = (
+    "rmu",
+    "scope_npo",
+    "flat_log_odds",
+    "flat_importance",
+    "flat_difference",
+    "gates_flat",
+    "gates_tree",
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,10 @@ class UnlearningSettings:
     few_shot: FewShotSettings = field(default_factory=FewShotSettings)
     group_adapter: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-2, steps=25))
     adapter_rank: int = 32
+    gates_flat: GateSettings = field(default_factory=lambda: GateSettings(learning_rates=(0.5,), sparsity=0.03))
+    gates_tree: GateSettings = field(default_factory=GateSettings)
+    gate_leaves: int = 150
+    gate_power: float = 0.5
 
     def methods_at(self, level: str) -> tuple[Method, ...]:
         """What forgets the target of one level, each method once."""
@@ -116,6 +131,8 @@ class UnlearningSettings:
             require(min(getattr(self, name)) >= 1, f"{name} holds a value below 1")
         require(max(self.text_shares) <= 1, "text_shares holds a value above 1; they are shares")
         require(max(self.ratio_percentiles) <= 100, "ratio_percentiles holds a value above 100")
+        require(self.gate_leaves >= 1, f"gate_leaves is {self.gate_leaves}; it must be 1 or more")
+        require(0 <= self.gate_power <= 1, f"gate_power is {self.gate_power}; it must lie between 0 and 1")
         require(self.node_cost >= 0, f"node_cost is {self.node_cost}; it must be 0 or more")
         require(self.sibling_weight >= 0, f"sibling_weight is {self.sibling_weight}; it must be 0 or more")
         require(self.shrinkage_tokens >= 0, f"shrinkage_tokens is {self.shrinkage_tokens}; it must be 0 or more")

@@ -17,7 +17,8 @@ from pipeline.unlearning.edit import Edit, Guard, load_edit
 def check_fits(edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> None:
     """Refuse an edit made for another dictionary or another model."""
     d_sae = dictionary.d_sae
-    if len(edit.latents) and not 0 <= edit.latents.min() <= edit.latents.max() < d_sae:
+    named = [*edit.latents.tolist(), *(latent for group in edit.groups for latent in group)]
+    if named and not 0 <= min(named) <= max(named) < d_sae:
         raise PipelineError(f"the edit `{edit.method}` names latents that a dictionary of {d_sae} does not have")
     if edit.guard and edit.guard.weight_s.shape != (d_sae,):
         raise PipelineError(

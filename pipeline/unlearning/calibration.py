@@ -15,20 +15,26 @@ from pipeline.language_model.answers import Question, pad_right
 
 def option_scores(model: PreTrainedModel, questions: Sequence[Question], pad: int) -> torch.Tensor:
     """Mean log-probability of every option's tokens, differentiable, float32 [q, o]; all have as many options."""
+    inputs = [tokens for question in questions for tokens in question.inputs]
+    ids_bt, mask_bt = (t.to(model.device) for t in pad_right(inputs, pad))
+    return option_scores_of(model(input_ids=ids_bt, attention_mask=mask_bt).logits, questions)
+
+
+def option_scores_of(logits_btv: torch.Tensor, questions: Sequence[Question]) -> torch.Tensor:
+    """The same from logits, whose rows are the inputs of all questions in their order."""
     rows = [(q, i) for q, question in enumerate(questions) for i in range(len(question.inputs))]
     row_of = {place: row for row, place in enumerate(rows)}
-    ids_bt, mask_bt = (t.to(model.device) for t in pad_right([questions[q].inputs[i] for q, i in rows], pad))
     places = [
         (row_of[q, question.input_of_option[o]], question.n_prompt - 1 + k, token, q, o, 1 / len(option))
         for q, question in enumerate(questions)
         for o, option in enumerate(question.option_tokens)
         for k, token in enumerate(option)
     ]
-    row, position, token, q, o = torch.tensor([place[:5] for place in places], device=model.device).T
-    share = torch.tensor([place[5] for place in places], device=model.device)
-    logits_btv = model(input_ids=ids_bt, attention_mask=mask_bt).logits
+    device = logits_btv.device
+    row, position, token, q, o = torch.tensor([place[:5] for place in places], device=device).T
+    share = torch.tensor([place[5] for place in places], device=device)
     logprobs = logits_btv[row, position].float().log_softmax(-1)
-    scores = torch.zeros(len(questions), len(questions[0].option_tokens), device=model.device)
+    scores = torch.zeros(len(questions), len(questions[0].option_tokens), device=device)
     return scores.index_put((q, o), share * logprobs.gather(1, token[:, None])[:, 0], accumulate=True)
 
 

@@ -135,9 +135,6 @@ def _check_sound(edit: Edit) -> None:
     for name, tensor in numbers.items():
         if tensor.shape != edit.latents.shape:
             raise ValueError(f"{len(edit.latents)} latents have {name} of shape {tuple(tensor.shape)}")
-    stray = {latent for group in edit.groups for latent in group} - set(edit.latents.tolist())
-    if stray:
-        raise ValueError(f"groups name the latent {min(stray)}, which the edit does not touch")
     if edit.guard:
         numbers |= {"guard_weight": edit.guard.weight_s, "guard_bias": torch.tensor(edit.guard.bias)}
     if edit.shift is not None:
