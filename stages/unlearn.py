@@ -13,6 +13,7 @@ from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.strict import read_section
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.case import Case
+from pipeline.unlearning.curve import area, points
 from pipeline.unlearning.edit import save_edit
 from pipeline.unlearning.methods import METHODS
 from pipeline.unlearning.subject import count_training_texts, open_case, open_forest, open_pool, open_subject
@@ -52,7 +53,9 @@ def choose(case: Case, method: str, folder: Path) -> float:
     cell = folder / method / case.level
     save_edit(cell, choice.edit)
     seconds = round(time.monotonic() - started, 2)
-    write_json(cell / "sweep.json", {"seconds": seconds, "candidates": choice.sweep})
+    write_json(
+        cell / "sweep.json", {"seconds": seconds, "area": area(points(choice.sweep)), "candidates": choice.sweep}
+    )
     return min(row["objective"] for row in choice.sweep)
 
 

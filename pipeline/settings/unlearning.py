@@ -17,7 +17,10 @@ Method = Literal[
     "random_groups",
     "gates_flat",
     "gates_tree",
+    "shuffled_tree",
     "guard_flat",
+    "guard_tree",
+    "fixed_vector",
     "grad_ascent",
     "grad_diff",
     "npo",
@@ -43,6 +46,9 @@ MORE: tuple[Method, ...] = (
     "flat_difference",
     "gates_flat",
     "gates_tree",
+    "shuffled_tree",
+    "guard_tree",
+    "fixed_vector",
 )
 
 
@@ -75,6 +81,7 @@ class UnlearningSettings:
         default_factory=lambda: {"domain": "document", "topic": "document", "entity": "token"}
     )
     multipliers: tuple[float, ...] = (1.0, 3.0)
+    mean_ablation: bool = False
     latents: tuple[int, ...] = (5, 15, 40)
     retain_rates: tuple[float, ...] = (0.003, 0.01, 0.03)
     frequency_constants: tuple[float, ...] = (3.0, 10.0)
@@ -87,6 +94,7 @@ class UnlearningSettings:
     node_cost: float = 0.005
     shrinkage_tokens: float = 50.0
     guard_multipliers: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
+    vector_multipliers: tuple[float, ...] = (2.0, 4.0, 8.0)
     guard_quantile: float = 0.995
     train_probes: int = 1000
     dev_probes: int = 80
@@ -117,6 +125,7 @@ class UnlearningSettings:
         for name in (
             "multipliers",
             "guard_multipliers",
+            "vector_multipliers",
             "retain_weights",
             "retain_rates",
             "frequency_constants",

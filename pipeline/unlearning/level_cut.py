@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.unlearning.case import Case, Choice, sweep
-from pipeline.unlearning.edit import Edit, clamped
+from pipeline.unlearning.clamping import ways
+from pipeline.unlearning.edit import Edit
 
 
 def choose(case: Case) -> Choice:
@@ -20,11 +21,8 @@ def choose(case: Case) -> Choice:
 def candidates(case: Case) -> Iterator[Edit]:
     """The clamps of every cut, number of groups and multiplier."""
     gain_s = case.firing.rates(case.target, "forget") - case.firing.retain_rates(case.target)
-    scale_s = case.firing.scale(case.target)
     for cut, groups in enumerate(case.cuts, start=1):
         order = np.argsort([-gain_s[group].sum() for group in groups], kind="stable")
         for n in case.settings.groups:
             chosen = [groups[g].tolist() for g in order[:n]]
-            for multiplier in case.settings.multipliers:
-                settings = {"cut": cut, "n_groups": n}
-                yield clamped("level_cut", case.level, case.target, case.layer, chosen, scale_s, multiplier, settings)
+            yield from ways(case, "level_cut", chosen, {"cut": cut, "n_groups": n})

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pipeline.unlearning import (
+    fixed_vector,
     flat_difference,
     flat_frequency,
     flat_importance,
@@ -13,11 +14,13 @@ from pipeline.unlearning import (
     grad_diff,
     group_adapter,
     guard_flat,
+    guard_tree,
     level_cut,
     npo,
     random_groups,
     rmu,
     scope_npo,
+    shuffled_tree,
     subtree,
 )
 from pipeline.unlearning.case import Case, Choice
@@ -32,7 +35,10 @@ METHODS: dict[str, Callable[[Case], Choice]] = {
     "random_groups": random_groups.choose,
     "gates_flat": gates_flat.choose,
     "gates_tree": gates_tree.choose,
+    "shuffled_tree": shuffled_tree.choose,
     "guard_flat": guard_flat.choose,
+    "guard_tree": guard_tree.choose,
+    "fixed_vector": fixed_vector.choose,
     "grad_ascent": grad_ascent.choose,
     "grad_diff": grad_diff.choose,
     "npo": npo.choose,

@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.unlearning import subtree
 from pipeline.unlearning.case import Case, Choice, sweep
-from pipeline.unlearning.edit import Edit, clamped
+from pipeline.unlearning.clamping import ways
+from pipeline.unlearning.edit import Edit
 
 
 def choose(case: Case) -> Choice:
@@ -25,9 +26,7 @@ def candidates(case: Case) -> Iterator[Edit]:
     available = np.setdiff1d(np.flatnonzero(overall_s), [latent for group in groups for latent in group])
     by_rate = available[np.argsort(overall_s[available], kind="stable")]
     drawn = [[_like(latent, by_rate, overall_s, rng) for latent in group] for group in groups]
-    scale_s = case.firing.scale(case.target)
-    for multiplier in case.settings.multipliers:
-        yield clamped("random_groups", case.level, case.target, case.layer, drawn, scale_s, multiplier, {})
+    yield from ways(case, "random_groups", drawn, {})
 
 
 def _like(latent: int, by_rate: np.ndarray, overall_s: np.ndarray, rng: np.random.Generator, near: int = 20) -> int:

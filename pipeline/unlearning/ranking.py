@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.unlearning.case import Case
-from pipeline.unlearning.edit import Edit, clamped
+from pipeline.unlearning.clamping import ways
+from pipeline.unlearning.edit import Edit
 
 
 class Ranking(NamedTuple):
@@ -36,9 +37,7 @@ def distinct_choices(rankings: Iterable[Ranking], counts: Iterable[int]) -> Iter
 
 
 def clamps(case: Case, method: str, rankings: Iterable[Ranking]) -> Iterator[Edit]:
-    """Clamp the first n latents of each ranking, at every count and every multiplier of the settings."""
-    scale_s = case.firing.scale(case.target)
+    """Clamp the first n latents of each ranking, at every count of the settings, in every way."""
     for choice in distinct_choices(rankings, case.settings.latents):
         groups = [[int(latent)] for latent in choice.latents]
-        for multiplier in case.settings.multipliers:
-            yield clamped(method, case.level, case.target, case.layer, groups, scale_s, multiplier, choice.settings)
+        yield from ways(case, method, groups, choice.settings)

@@ -31,6 +31,10 @@ class Firing(NamedTuple):
         where = self.where(target, wanted)
         return self.sums_xs[where].sum(0) / max(1, self.tokens_x[where].sum())
 
+    def overall_means(self) -> torch.Tensor:
+        """Mean code of every latent over all tokens of all texts, silent ones included; float32 [s]."""
+        return torch.from_numpy(self.sums_xs.sum(0) / max(1, self.tokens_x.sum())).float()
+
     def tokens(self, target: Sequence[str], wanted: str) -> int:
         """Editable tokens in the texts of one relation."""
         return int(self.tokens_x[self.where(target, wanted)].sum())

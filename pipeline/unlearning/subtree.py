@@ -14,7 +14,8 @@ import numpy as np
 
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.unlearning.case import Case, Choice, sweep
-from pipeline.unlearning.edit import Edit, clamped
+from pipeline.unlearning.clamping import ways
+from pipeline.unlearning.edit import Edit
 
 
 def choose(case: Case) -> Choice:
@@ -24,7 +25,6 @@ def choose(case: Case) -> Choice:
 
 def candidates(case: Case) -> Iterator[Edit]:
     """The clamps of every distinct antichain at every multiplier."""
-    scale_s = case.firing.scale(case.target)
     budgets = sorted(set(case.settings.latents))
     seen: set[frozenset[int]] = set()
     for weight in case.settings.retain_weights:
@@ -36,9 +36,7 @@ def candidates(case: Case) -> Iterator[Edit]:
             if not chosen or chosen in seen:
                 continue
             seen.add(chosen)
-            for multiplier in case.settings.multipliers:
-                settings = {"retain_weight": weight, "budget": budget}
-                yield clamped("subtree", case.level, case.target, case.layer, groups, scale_s, multiplier, settings)
+            yield from ways(case, "subtree", groups, {"retain_weight": weight, "budget": budget})
 
 
 def _worth(case: Case, retain_weight: float) -> np.ndarray:

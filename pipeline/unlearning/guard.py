@@ -1,0 +1,65 @@
+"""Fit a guard: a detector that decides, position by position, where an edit acts.
+
+A logistic regression tells inputs about the target from all others. Its features are sums over sets of latents of the
+largest code of each latent so far, divided by the root of the set's size: single latents for a flat guard, nodes of the
+tree for a guard on groups. Either way the guard is linear in the latents' largest codes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from pipeline.unlearning.bench import Bench
+from pipeline.unlearning.case import Case
+from pipeline.unlearning.damage import relations
+from pipeline.unlearning.edit import Edit, Guard, clamped
+
+
+def guarded(case: Case, method: str, guard: Guard) -> Iterator[Edit]:
+    """Behind the guard, a clamp at every multiplier of all that is more active on knowledge than on general text."""
+    knowing_s = sum(case.firing.rates(case.target, name) for name in ("forget", "sibling", "other"))
+    factual = np.flatnonzero(knowing_s > 2 * case.firing.rates(case.target, "general"))
+    groups, scale_s = [factual.tolist()], case.firing.scale(case.target)
+    for multiplier in case.settings.guard_multipliers:
+        edit = clamped(method, case.level, case.target, case.layer, groups, scale_s, multiplier, {})
+        yield edit._replace(guard=guard)
+
+
+def fit_guard(case: Case, sets: list[np.ndarray]) -> Guard:
+    """Fit on the ends of train inputs, then move the bias so that dev inputs to retain pass undisturbed.
+
+    Inputs are prompts (prefixes, without the answer: a detector fitted on whole sentences misses prompts) and texts.
+    """
+    basis_sg = set_basis(sets, case.train.dictionary.d_sae)
+    seen_ns, labels = largest_codes(case.train, case.target)
+    model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=2000)
+    model.fit(seen_ns @ basis_sg, labels)
+    weight_s = basis_sg @ model.coef_[0]
+    dev_ns, dev_labels = largest_codes(case.dev, case.target)
+    highest_kept = float(np.quantile((dev_ns @ weight_s)[~dev_labels], case.settings.guard_quantile))
+    return Guard(torch.from_numpy(weight_s).float(), min(float(model.intercept_[0]), -highest_kept))
+
+
+def set_basis(sets: list[np.ndarray], d_sae: int) -> sparse.csr_array:
+    """[s, g]: 1 / sqrt(size of the set) for the latents of each set."""
+    sizes = np.array([len(members) for members in sets])
+    values = np.repeat(1 / np.sqrt(sizes), sizes)
+    place = np.concatenate(sets), np.repeat(np.arange(len(sets)), sizes)
+    return sparse.csr_array((values, place), (d_sae, len(sets)))
+
+
+@torch.no_grad()
+def largest_codes(bench: Bench, target: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The largest code of each latent over each input, [n, s], and whether the input belongs to the target."""
+    probe_labels = [name == "forget" for name in relations(bench.probes, target)]
+    text_labels = [name == "forget" for name in relations(bench.texts, target)]
+    rows, labels = [], []
+    for i, (batch, resid_btd) in enumerate(zip(bench.batches, bench.resid, strict=True)):
+        codes_bts = bench.dictionary.encode(resid_btd.float())
+        rows.append(torch.where(bench.editable(batch)[..., None], codes_bts, 0.0).amax(1).cpu())
+        source = probe_labels if i < len(bench.exam) else text_labels
+        labels += [source[item] for item, _ in batch.rows]
+    return torch.cat(rows).numpy(), np.array(labels)
