@@ -34,17 +34,26 @@ class Cell(NamedTuple):
 
 
 def plan(settings: StudySettings) -> Iterator[Cell]:
-    """All cells, kind by kind, seed by seed and target by target."""
-    for level, nodes in settings.nodes.items():
-        for seed, node in product(settings.seeds, nodes):
-            for method in ("none", *settings.methods[level]):
-                yield Cell("forgetting", seed, level, node, method)
+    """All cells, seed by seed and target by target; what matters most comes first."""
+    first, *others = settings.nodes
+    yield from _forgetting(settings, first)
     for seed, node in product(settings.seeds, settings.few_shot_topics):
         for given, arm in product(settings.few_shot_given, ARMS):
             yield Cell("few_shot", seed, "topic", node, f"{arm}_{given}")
     for seed, node in product(settings.seeds, settings.relearning_topics):
         for method in ("none", "never_taught", *settings.relearning_methods):
             yield Cell("relearning", seed, "topic", node, method)
+    for seed, node in product(settings.seeds, settings.wide_topics):
+        for method in settings.wide_methods:
+            yield Cell("forgetting", seed, "topic", node, method)
+    for level in others:
+        yield from _forgetting(settings, level)
+
+
+def _forgetting(settings: StudySettings, level: str) -> Iterator[Cell]:
+    for seed, node in product(settings.seeds, settings.nodes[level]):
+        for method in ("none", *settings.methods[level]):
+            yield Cell("forgetting", seed, level, node, method)
 
 
 def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
