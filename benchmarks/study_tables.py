@@ -1,6 +1,6 @@
 """The tables of the study, from docs/study/*.json: means over cells, paired differences with bootstrap intervals.
 
-A cell is one target of one seed. Intervals are 95 % percentile intervals over 2,000 draws of the cells with replacement.
+A cell is one target of one seed. Intervals are 95 % percentile intervals over 2,000 draws of cells with replacement.
 """
 
 from collections import defaultdict

@@ -2,13 +2,17 @@
 
 The first half of the target's entities is taught for 10, 30 and 100 steps; apart from that, sibling and general text
 for 50, each from the edited model anew. Asked is the other half. Beside the edits stand the model that was never edited
-and one that was never taught the target.
+and one that was never taught the target. Before the attack: the same questions to the model with rounded weights, and
+behind a general text.
 """
 
 import copy
 from pathlib import Path
 
+from transformers import PreTrainedModel
+
 from pipeline.evaluation.relearning import relearn, whole
+from pipeline.evaluation.robustness import in_context, rounded
 from pipeline.language_model.answers import ask
 from pipeline.settings.resolve import Params
 from pipeline.study.forgetting import chosen
@@ -17,40 +21,59 @@ from pipeline.study.never_taught import never_taught
 from pipeline.unlearning.applying import applied, swapped
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.damage import relations
-from pipeline.unlearning.examples import answered, documents
+from pipeline.unlearning.edit import Edit
+from pipeline.unlearning.examples import Example, answered, documents
 
 STEPS = {"half": (10, 30, 100), "sibling": (50,), "general": (50,)}
 
 
 def relearning_cell(home: Home, case: Case, method: str, data: Path, params: Params) -> dict:
-    """``{"means"}``: cloze and multiple choice of the unseen half, before (``_0``) and after each course."""
-    original, tokenizer, pad = home.subject.model, home.subject.tokenizer, home.subject.tokenizer.pad_token_id
-    edit = chosen(case, "none" if method == "never_taught" else method).edit
+    """``{"means"}``: cloze and multiple choice of the unseen half, before (``half_0``) and after each course."""
+    start, hook = _attacked(home, case, method, data, params)
     taught, unseen = halves(home, case)
-    siblings = [
-        p for p, of in zip(case.train.probes, relations(case.train.probes, case.target), strict=True) if of == "sibling"
-    ]
-    courses = {
+    text = next(text["text"] for text in case.dev.texts if not text["path"])
+    asked = {
+        "half_0": (start, unseen),
+        "rounded_8": (rounded(start, 8), unseen),
+        "rounded_4": (rounded(start, 4), unseen),
+        "context": (start, in_context(unseen, text)),
+    }
+    means: dict[str, float] = {}
+    for name, (model, probes) in asked.items():
+        with applied(model, hook, home.subject.dictionary):
+            means |= _scores(home, model, probes, name)
+    for course, pool in _courses(home, case, taught).items():
+        model = copy.deepcopy(start)
+        with applied(model, hook, home.subject.dictionary):
+            for step in relearn(model, pool, home.subject.tokenizer.pad_token_id, STEPS[course], case.seed):
+                means |= _scores(home, model, unseen, f"{course}_{step}")
+    return {"means": means}
+
+
+def _attacked(home: Home, case: Case, method: str, data: Path, params: Params) -> tuple[PreTrainedModel, Edit]:
+    """A copy of the model with the edit's weights, and what of the edit acts through a hook."""
+    if method == "never_taught":
+        return never_taught(data, params), chosen(case, "none").edit
+    edit = chosen(case, method).edit
+    with swapped(home.subject.model, edit.weights):
+        return copy.deepcopy(home.subject.model), edit._replace(weights={})
+
+
+def _courses(home: Home, case: Case, taught: list[dict]) -> dict[str, list[Example]]:
+    """What the attacker trains on."""
+    of_probe = relations(case.train.probes, case.target)
+    siblings = [probe for probe, of in zip(case.train.probes, of_probe, strict=True) if of == "sibling"]
+    tokenizer = home.subject.tokenizer
+    return {
         "half": [whole(example) for example in answered(taught, tokenizer)],
         "sibling": [whole(example) for example in answered(siblings, tokenizer)],
         "general": documents(case.train, case.target, "general"),
     }
-    with swapped(original, edit.weights):
-        start = never_taught(data, params) if method == "never_taught" else copy.deepcopy(original)
-    hook, means = edit._replace(weights={}), {}
 
-    def score(model, name: str) -> None:
-        answers = ask(model, tokenizer, unseen)
-        means[f"cloze_{name}"], means[f"mcq_{name}"] = answers.cloze_q.mean().item(), answers.choice_q.mean().item()
 
-    for course, pool in courses.items():
-        model = copy.deepcopy(start)
-        with applied(model, hook, home.subject.dictionary):
-            if not means:
-                score(model, "half_0")
-            for step in relearn(model, pool, pad, STEPS[course], case.seed):
-                score(model, f"{course}_{step}")
-    return {"means": means}
+def _scores(home: Home, model: PreTrainedModel, probes: list[dict], name: str) -> dict[str, float]:
+    answers = ask(model, home.subject.tokenizer, probes)
+    return {f"cloze_{name}": answers.cloze_q.mean().item(), f"mcq_{name}": answers.choice_q.mean().item()}
 
 
 def halves(home: Home, case: Case) -> tuple[list[dict], list[dict]]:
