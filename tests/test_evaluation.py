@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from pipeline.activations.codes import SparseCodes
 from pipeline.evaluation.coherence import coherence_lift
 from pipeline.evaluation.figures import Figures
-from pipeline.evaluation.forgetting import sibling_precision
+from pipeline.evaluation.forgetting import drops_by_node, sibling_precision
 from pipeline.evaluation.intervals import ratio_error, standard_error
 from pipeline.evaluation.true_edges import edge_scores, places_of
 from pipeline.evaluation.truth import FEWEST, Belonging, belonging, best_ami
@@ -60,8 +60,10 @@ def test_figures_keep_what_a_mean_is_made_of():
 )
 def test_sibling_precision(lost, precision):
     probes = [{"path": path} for path in (["d", "t", "a"], ["d", "t", "b"], ["d", "u", "c"], ["d", "v", "e"])]
-    forget, sibling = np.array([True, True, False, False]), np.array([False, False, True, True])
-    found = sibling_precision(np.array(lost, float), probes, ("d", "t"), forget, sibling)
+    sibling = np.array([False, False, True, True])
+    by_sibling = drops_by_node(np.array(lost, float), probes, ("d", "t"), sibling)
+    assert by_sibling == {("d", "u"): lost[2], ("d", "v"): lost[3]}
+    found = sibling_precision(float(np.mean(lost[:2])), list(by_sibling.values()))
     assert found == (None if precision is None else pytest.approx(precision))
 
 

@@ -51,7 +51,10 @@ def forgetting_figures(bench: Bench, before: Outcome, edit: Edit, seconds: float
             ids, facts = _names(bench, chosen)
             figures.mean(f"{name}_drop", ids, lost[chosen], facts, scale=100)
     _perplexity(figures, bench, before, after, edit.target)
-    precision = sibling_precision(lost, bench.probes, edit.target, forget, (of_probe == "sibling") & (split == "test"))
+    by_sibling = drops_by_node(lost, bench.probes, edit.target, (of_probe == "sibling") & (split == "test"))
+    if by_sibling:
+        figures.number("worst_sibling_drop", 100 * max(by_sibling.values()))
+    precision = sibling_precision(float(lost[forget].mean()), list(by_sibling.values()))
     if precision is not None:
         figures.number("sibling_precision", precision)
     touched = [i for i, batch in enumerate(bench.exam) if any(forget[q] for q, _ in batch.rows)]
@@ -83,17 +86,22 @@ def _perplexity(figures: Figures, bench: Bench, before: Outcome, after: Outcome,
     figures.number("perplexity_ratio", np.exp(extra.sum() / tokens.sum()), stderr)
 
 
-def sibling_precision(
-    lost_q: np.ndarray, probes: Sequence[dict], target: Sequence[str], forget: np.ndarray, sibling: np.ndarray
-) -> float | None:
+def drops_by_node(
+    lost_q: np.ndarray, probes: Sequence[dict], target: Sequence[str], where: np.ndarray
+) -> dict[tuple[str, ...], float]:
+    """Mean drop, as a share, of every node of the target's level among the chosen probes."""
+    nodes: dict[tuple[str, ...], list[float]] = {}
+    for i in np.flatnonzero(where):
+        nodes.setdefault(tuple(probes[i]["path"][: len(target)]), []).append(lost_q[i])
+    return {node: float(np.mean(lost)) for node, lost in nodes.items()}
+
+
+def sibling_precision(target: float, siblings: Sequence[float]) -> float | None:
     """``d_target / (d_target + mean over siblings of max(0, d_sibling))``, d the mean drop of a node.
 
     1: only the target lost anything; 0.5: its siblings lost as much. None when nothing was lost anywhere.
     """
-    nodes: dict[tuple[str, ...], list[float]] = {}
-    for i in np.flatnonzero(sibling):
-        nodes.setdefault(tuple(probes[i]["path"][: len(target)]), []).append(lost_q[i])
-    d_target = max(0.0, float(lost_q[forget].mean()))
-    d_siblings = float(np.mean([max(0.0, float(np.mean(lost))) for lost in nodes.values()])) if nodes else 0.0
+    d_target = max(0.0, target)
+    d_siblings = float(np.mean([max(0.0, drop) for drop in siblings])) if siblings else 0.0
     total = d_target + d_siblings
     return d_target / total if total > 0 else None

@@ -52,12 +52,12 @@ class Bench:
             for batch in batches_by_length(list(map(len, documents)), batch_tokens)
         ]
         self.batches = [*self.exam, *self.reading]
-        self.resid = list(self._residuals())
+        self.resid = list(self._residuals(self.batches))
 
     @torch.no_grad()
-    def _residuals(self) -> Iterator[torch.Tensor]:
+    def _residuals(self, batches: Sequence[InputBatch]) -> Iterator[torch.Tensor]:
         device = self.model.device
-        for batch in self.batches:
+        for batch in batches:
             with capture(self.model, {"resid": (self.layer, "resid_post")}) as seen:
                 self.model(input_ids=batch.ids_bt.to(device), attention_mask=batch.mask_bt.to(device))
             yield seen["resid"]
@@ -78,12 +78,14 @@ class Bench:
 
     def edit_norm(self, edit: Edit, batches: Sequence[int]) -> list[float]:
         """``|x' - x| / |x|`` of the residual at the layer, mean over the editable tokens of each batch."""
-        with torch.no_grad(), swapped(self.model, edit.weights):
-            after = list(self._residuals()) if edit.weights else self.resid
+        after = [self.resid[i] for i in batches]
+        if edit.weights:
+            with swapped(self.model, edit.weights):
+                after = list(self._residuals([self.batches[i] for i in batches]))
         norms = []
-        for i in batches:
+        for i, resid_btd in zip(batches, after, strict=True):
             editable_bt = self.editable(self.batches[i])
-            edited = rewrite(edit, self.dictionary, after[i], editable_bt)
+            edited = rewrite(edit, self.dictionary, resid_btd, editable_bt)
             change_bt = (edited - self.resid[i]).float().norm(dim=-1) / self.resid[i].float().norm(dim=-1)
             norms.append(change_bt[editable_bt].mean().item())
         return norms
