@@ -112,3 +112,39 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+HARM = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop")
+UNSEEN = ("unseen_mcq", "unseen_cloze", "sibling_drop", "other_drop")
+TABLES = {
+    "study_topic": lambda rows: forgetting(rows, "topic"),
+    "study_domain": lambda rows: forgetting(rows, "domain"),
+    "study_entity": lambda rows: forgetting(rows, "entity"),
+    "study_pairs": lambda rows: paired(
+        rows,
+        [
+            ("group_adapter", "npo"),
+            ("group_adapter", "grad_diff"),
+            ("group_adapter", "group_adapter_flat"),
+            ("group_adapter", "group_adapter_random"),
+            ("grad_diff", "npo"),
+            ("subtree", "flat_frequency"),
+        ],
+        HARM,
+    ),
+    "study_few_shot": few_shot,
+    "study_few_shot_pairs": lambda rows: paired(
+        rows,
+        [
+            ("scope_npo_tree_2", "npo_2"),
+            ("scope_npo_residual_tree_2", "npo_2"),
+            ("scope_npo_tree_2", "scope_npo_flat_2"),
+            ("scope_npo_tree_2", "scope_npo_shuffled_tree_2"),
+            ("scope_npo_tree_2", "scope_npo_residual_2"),
+        ],
+        UNSEEN,
+    ),
+    "study_relearning": relearning,
+}
+KINDS = dict.fromkeys(("study_topic", "study_domain", "study_entity", "study_pairs"), "forgetting")
+KINDS |= {"study_few_shot": "few_shot", "study_few_shot_pairs": "few_shot", "study_relearning": "relearning"}

@@ -26,7 +26,7 @@ def test_every_cell_is_listed_once_and_the_cells_of_a_target_are_neighbours():
     cells = list(plan(SETTINGS))
     assert len(cells) == len(set(cells))
     forgetting = [cell for cell in cells if cell.kind == "forgetting"]
-    assert len(forgetting) == 2 * 2 * 3 + 2, "two seeds, two topics, two methods and none; one topic by one more"
+    assert len(forgetting) == 2 * (2 * 3 + 3), "two seeds, two topics, two methods and none; one topic by more"
     assert {cell.name for cell in cells if cell.kind == "relearning"} == {"none", "never_taught", "npo"}
     few = [cell for cell in cells if cell.kind == "few_shot"]
     assert {cell.arm()[1] for cell in few} == {1, 2} and ("scope_npo_residual_tree", 2) in {cell.arm() for cell in few}

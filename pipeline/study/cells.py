@@ -9,7 +9,7 @@ from pipeline.files import read_json, write_json
 from pipeline.settings.resolve import Params
 from pipeline.settings.study import StudySettings
 from pipeline.study.few_shot import ARMS, few_shot_cell
-from pipeline.study.forgetting import case_of, forgetting_cell
+from pipeline.study.forgetting import TWINS, case_of, forgetting_cell
 from pipeline.study.homes import open_home
 from pipeline.study.relearning import relearning_cell
 
@@ -44,7 +44,7 @@ def plan(settings: StudySettings) -> Iterator[Cell]:
         for method in ("none", "never_taught", *settings.relearning_methods):
             yield Cell("relearning", seed, "topic", node, method)
     for seed, node in product(settings.seeds, settings.wide_topics):
-        for method in settings.wide_methods:
+        for method in (*settings.wide_methods, *TWINS):
             yield Cell("forgetting", seed, "topic", node, method)
     for level in others:
         yield from _forgetting(settings, level)

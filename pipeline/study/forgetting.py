@@ -5,10 +5,14 @@ import time
 from pipeline.evaluation.forgetting import forgetting_figures
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.study.homes import Home
+from pipeline.unlearning import flat_frequency, group_adapter, random_groups
 from pipeline.unlearning.case import Case, Choice
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.methods import METHODS
 from pipeline.unlearning.subject import open_case
+
+# The adapter's twins: the same training on the groups of a method without the tree's choice.
+TWINS = {"group_adapter_flat": flat_frequency.choose, "group_adapter_random": random_groups.choose}
 
 
 def case_of(home: Home, level: str, node: int, settings: UnlearningSettings, seed: int) -> Case:
@@ -31,4 +35,6 @@ def chosen(case: Case, method: str) -> Choice:
     """The edit that a method chooses; ``none`` leaves the model as it is."""
     if method == "none":
         return Choice(no_edit(case.level, case.target, case.layer), [])
+    if method in TWINS:
+        return group_adapter.choose_on(case, case.once(TWINS[method]).edit, method)
     return case.once(METHODS[method])

@@ -40,8 +40,12 @@ class LowRank(nn.Module):
 
 def choose(case: Case) -> Choice:
     """One training run on the groups of ``subtree``'s choice; dev chooses the strength."""
-    groups = case.once(subtree.choose).edit
-    edits = weight_edits(case, "group_adapter", case.settings.group_adapter.strengths, adapted(case, groups))
+    return choose_on(case, case.once(subtree.choose).edit, "group_adapter")
+
+
+def choose_on(case: Case, groups: Edit, method: str) -> Choice:
+    """The same on the groups of any edit."""
+    edits = weight_edits(case, method, case.settings.group_adapter.strengths, adapted(case, groups))
     return sweep(case, (edit._replace(groups=groups.groups) for edit in edits))
 
 
