@@ -4,9 +4,7 @@ A stage's ``main`` reads its sections of data/params.yaml, opens its inputs, cal
 returns one summary line.
 """
 
-import ctypes
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.files import write_json, write_text
+from pipeline.runtime import die_with_parent
 
 # Idle OpenMP threads must sleep: spinning ones make two busy cores slower than one. OpenMP reads this when torch is
 # first imported, which is after this module.
@@ -22,7 +21,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 PARAMS = Path("data/params.yaml")
 ERROR = Path("data/error.txt")  # why the last stage that ran stopped; experiment.py repeats it
 RAN = Path("data/ran.txt")  # the stages that ran, a line each, since experiment.py last removed it
-_PR_SET_PDEATHSIG = 1
 
 
 def run(name: str, main: Callable[[], str]) -> None:
@@ -51,10 +49,8 @@ def run(name: str, main: Callable[[], str]) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to end this stage when DVC is killed, so that no orphan writes beside the next run."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """End this stage when DVC is killed, also where that happened before the stage could ask for it."""
+    die_with_parent()
     parent = os.environ.get("EXPERIMENT_PID")  # killed before the line above? then the parent is already another
-    if parent is not None and os.getppid() != int(parent):
+    if sys.platform == "linux" and parent is not None and os.getppid() != int(parent):
         raise SystemExit(f"experiment.py (process {parent}) is gone; this stage stops")

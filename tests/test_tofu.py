@@ -1,6 +1,9 @@
 """runs/tofu-local.yaml: the real files where they lie beside the repository, made-up ones everywhere."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +91,15 @@ def test_every_stage_runs_on_a_slice(tmp_path: Path) -> None:
     assert "sibling_drop" in info["unlearning/subtree/author"]["means"]
     assert "other_drop" not in info["unlearning/subtree/author"]["means"]  # there is no other domain
     assert (tmp_path / "work/data/report/index.html").stat().st_size > 10_000
+    one_process_chooses_the_same(tmp_path / "work")
+
+
+def one_process_chooses_the_same(folder: Path) -> None:
+    """The edits of the stage's two processes, byte for byte."""
+    edits = sorted((folder / "data/unlearning").glob("*/*/edit.safetensors"))
+    before = {edit: edit.read_bytes() for edit in edits}
+    params = folder / "data/params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("workers: 2", "workers: 1"), encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "driver.py", "unlearn"], cwd=folder, env=environment, check=True)
+    assert before and before == {edit: edit.read_bytes() for edit in before}

@@ -77,6 +77,7 @@ class UnlearningSettings:
     targets: dict[str, int] = field(default_factory=lambda: {"domain": 0, "topic": 5, "entity": 43})
     methods: tuple[Method, ...] = MAIN
     more_methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": MORE})
+    workers: int = 2
     tree_scale: dict[str, str] = field(
         default_factory=lambda: {"domain": "document", "topic": "document", "entity": "token"}
     )
@@ -147,5 +148,5 @@ class UnlearningSettings:
         require(self.shrinkage_tokens >= 0, f"shrinkage_tokens is {self.shrinkage_tokens}; it must be 0 or more")
         require(0.5 <= self.guard_quantile < 1, f"guard_quantile is {self.guard_quantile}; it must be in [0.5, 1)")
         require(self.rmu_steering > 0, f"rmu_steering is {self.rmu_steering}; it must be above 0")
-        for name in ("train_probes", "dev_probes", "dev_texts", "adapter_rank"):
+        for name in ("workers", "train_probes", "dev_probes", "dev_texts", "adapter_rank"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
