@@ -1,5 +1,7 @@
 """From a store to data/sae: training.json, the dictionary, no checkpoint left; a pretrained dictionary instead."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,9 @@ from pipeline.files import read_json
 from pipeline.sae import build
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary, save_dictionary
-from pipeline.settings.sae import SAESettings
+from pipeline.sae.passes import bytes_of, passes
+from pipeline.settings.sae import SAESettings, Variation
+from pipeline.settings.strict import parse
 
 D_MODEL = 12
 
@@ -66,6 +70,71 @@ def test_the_folder_holds_the_dictionary_and_its_curves_and_nothing_to_resume(in
     variance = (store.acts - store.acts.mean(0)).square().sum()
     assert final["explained_variance"] == pytest.approx(1 - float(error / variance), abs=1e-5)
     assert read_json(tmp_path / "cfg.json")["metadata"]["hook_name"] == "blocks.1.hook_resid_post"
+
+
+ALSO = (Variation(seed=1), Variation(k=2, tree_penalty=0.01), Variation(architecture="relu", l1=0.01))
+
+
+@pytest.mark.parametrize("memory_mib", [4096, 1], ids=["one pass", "several passes"])
+def test_dictionaries_of_one_pass_are_those_trained_alone(memory_mib, in_memory, tmp_path, monkeypatch):
+    if memory_mib == 1:  # room for two of these small dictionaries
+        monkeypatch.setattr(build, "bytes_of", lambda *_: 1 << 19)
+    settings = replace(SETTINGS, also=ALSO, memory_mib=memory_mib)
+    build.build_dictionary(Store(), settings, 0, "cpu", 100, tmp_path / "together")
+    for number, variation in enumerate(ALSO):
+        place, alone = tmp_path / "together/also" / str(number), tmp_path / str(number)
+        build.build_dictionary(Store(), SETTINGS.varied(variation), variation.seed or 0, "cpu", 100, alone)
+        assert sorted(path.name for path in place.iterdir()) == sorted(path.name for path in alone.iterdir())
+        ours, theirs = load_dictionary(place), load_dictionary(alone)
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+        assert read_json(place / "training.json")["final"] == read_json(alone / "training.json")["final"]
+
+
+def test_finished_passes_are_not_trained_again(in_memory, tmp_path, monkeypatch):
+    settings = replace(SETTINGS, also=(Variation(seed=1),), memory_mib=1)
+    monkeypatch.setattr(build, "bytes_of", lambda *_: 1 << 20)
+    trained = []
+    real = build.train
+
+    def fails_at_the_second(trainers, loader, folders):
+        trained.append(folders)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return real(trainers, loader, folders)
+
+    monkeypatch.setattr(build, "train", fails_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        build.build_dictionary(Store(), settings, 0, "cpu", 100, tmp_path)
+    build.build_dictionary(Store(), settings, 0, "cpu", 100, tmp_path)
+    assert trained == [[tmp_path], [tmp_path / "also/0"], [tmp_path / "also/0"]]
+
+
+@pytest.mark.parametrize(
+    ("needs", "groups"),
+    [
+        ([3], [[0]]),
+        ([3, 3, 4], [[0, 1, 2]]),
+        ([3, 3, 5], [[0, 1], [2]]),
+        ([30, 3, 30], [[0], [1], [2]]),  # one that is too large goes alone rather than not at all
+    ],
+)
+def test_passes_hold_what_fits(needs, groups):
+    assert passes(needs, 10) == groups
+
+
+def test_memory_of_a_dictionary_by_hand():
+    """2 matrices [2, 3] with gradient and 2 moments; pre-activations [5, 2] and a mask; 2 products [2, 2]."""
+    settings = SAESettings(d_sae=2, k=1, batch_size=5)
+    assert bytes_of(settings, 3) == 2 * 4 * 2 * 3 * 4 + 5 * 2 * (4 + 1) + 2 * 2 * 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("also", "reason"),
+    [({"k": 31}, "k is 31; it must lie between 1 and d_sae"), ({"steps": 3}, r"unknown key `sae.also\[0\].steps`")],
+)
+def test_an_impossible_variation_is_refused(also, reason):
+    with pytest.raises(PipelineError, match=reason):
+        parse(SAESettings, {"d_sae": 30, "also": [also]}, "sae")
 
 
 def pretrained(folder, d_model: int) -> str:

@@ -133,3 +133,16 @@ def test_gradients_equal_autograd_with_dead_latents(architecture, dead):
     trainer, batch = trained(architecture, aux_weight=0.5)
     trainer.idle_s[:dead] = trainer.settings.dead_after_tokens
     assert_equal(trainer, batch, RULES[architecture])
+
+
+@pytest.mark.parametrize("architecture", RULES)
+def test_the_loss_curve_is_that_of_autograd(architecture):
+    """Sixty steps with the library's gradients and sixty with autograd's, both from the same weights."""
+    (ours, _), (theirs, _) = trained(architecture, aux_weight=0.0), trained(architecture, aux_weight=0.0)
+    generator = torch.Generator().manual_seed(2)
+    for batch in torch.randn(60, ROWS, D_MODEL, generator=generator) * 3 + 1:
+        loss, gradients = by_autograd(theirs, batch, RULES[architecture])
+        for name, gradient in gradients.items():
+            getattr(theirs.weights, name).grad = gradient.float()
+        theirs._update()
+        assert float(ours.step(batch).loss) == pytest.approx(loss, rel=1e-4)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from pipeline.errors import PipelineError
 from pipeline.sae.adam import Adam
 from pipeline.sae.checkpoint import NAME, read_checkpoint
+from pipeline.sae.learner import Curves
 from pipeline.sae.quality import measure
 from pipeline.sae.trainer import Trainer, learning_rate
 from pipeline.sae.training import train
@@ -49,9 +51,13 @@ def new_trainer(**settings) -> Trainer:
     return Trainer(section, sample.mean(0), float(sample.norm(dim=1).mean()), seed=0, device="cpu")
 
 
+def train_one(trainer: Trainer, batches: Batches, folder: Path) -> Curves:
+    return train([trainer], batches, [folder])[0]
+
+
 def test_batch_topk_finds_the_directions_of_a_known_world(tmp_path):
     trainer = new_trainer(steps=400, learning_rate=3e-3, dead_after_tokens=5000)
-    rows = train(trainer, Batches(128), tmp_path).rows
+    rows = train_one(trainer, Batches(128), tmp_path).rows
     acts, directions = world(4000, seed=10**7)
     dictionary = trainer.dictionary()
     final = measure(dictionary, [acts], acts.mean(0))
@@ -68,7 +74,7 @@ def test_relu_with_more_l1_fires_less(tmp_path):
     l0 = []
     for l1 in (0.01, 0.3):
         trainer = new_trainer(architecture="relu", l1=l1, steps=150, learning_rate=3e-3)
-        train(trainer, Batches(128), tmp_path / str(l1))
+        train_one(trainer, Batches(128), tmp_path / str(l1))
         acts = world(1000, seed=10**7)[0]
         l0.append(measure(trainer.dictionary(), [acts], acts.mean(0))["l0"])
     assert l0[1] < 0.7 * l0[0]
@@ -76,7 +82,7 @@ def test_relu_with_more_l1_fires_less(tmp_path):
 
 def test_the_folded_dictionary_reconstructs_what_training_reconstructed(tmp_path):
     trainer = new_trainer(architecture="relu", l1=0.01)
-    train(trainer, Batches(128), tmp_path)
+    train_one(trainer, Batches(128), tmp_path)
     acts = world(50, seed=3)[0]
     weights = trainer.weights
     centred = acts * trainer.scale - weights.b_dec
@@ -89,41 +95,113 @@ def test_the_folded_dictionary_reconstructs_what_training_reconstructed(tmp_path
 RESUMED = {"checkpoint_every": 10, "dead_after_tokens": 200, "correlation_every": 8, "tree_penalty": 0.01}
 
 
+VARIED = RESUMED | {"tree_penalty": 0.03, "k": 2}  # a second dictionary on the same batches
+
+
 class Deadly(Batches):
-    """Kills its process when it is asked for the 38th batch."""
+    """Kills its process when it is asked for a batch."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(128)
+        self.at = at
 
     def __next__(self) -> torch.Tensor:
-        if self.position["batch"] == 37:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.position["batch"] == self.at:
+            kill()
         return super().__next__()
 
 
-def killed_in_training(folder: Path) -> bool:
+def kill(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train_two(batches: Batches, folder: Path) -> tuple[list[Trainer], list[Curves]]:
+    """Both dictionaries, from where the folder's checkpoint stands."""
+    trainers = [new_trainer(**RESUMED), new_trainer(**VARIED)]
+    return trainers, train(trainers, batches, [folder, folder / "other"])
+
+
+def killed_in_training(batches: Batches, folder: Path) -> bool:
     """Train in a forked process, which needs no second import of torch."""
     child = os.fork()
     if child == 0:
-        train(new_trainer(**RESUMED), Deadly(128), folder)
+        train_two(batches, folder)
         os._exit(0)
     return os.waitpid(child, 0)[1] == signal.SIGKILL
 
 
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # one thread computes, so nothing can lock
-def test_a_killed_training_continues_bit_for_bit(tmp_path):
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in several threads may differ in the last bit; and a fork must not hold another thread's lock."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    killed.mkdir(), whole.mkdir()
-    assert killed_in_training(killed)
-    assert read_checkpoint(killed).state["step"] == 30
-    resumed, straight = new_trainer(**RESUMED), new_trainer(**RESUMED)
-    curves = train(resumed, Batches(128), killed), train(straight, Batches(128), whole)
+    yield
     torch.set_num_threads(threads)
-    assert curves[0] == curves[1]
-    assert any(row["dead_share"] > 0 for row in curves[0].rows)  # else the counters would not be tested
-    assert curves[0].rows[-1]["tree_loss"] > 0  # else the groups of the last snapshot would not be tested
-    ours, theirs = resumed.tensors(), straight.tensors()
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory) -> tuple[list[Trainer], list[Curves]]:
+    """Both dictionaries without an interruption."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trained = train_two(Batches(128), tmp_path_factory.mktemp("straight"))
+    torch.set_num_threads(threads)
+    return trained
+
+
+def assert_ends_the_same(folder: Path, straight: tuple[list[Trainer], list[Curves]]) -> None:
+    """Continue in the folder, and compare every tensor and every figure with the uninterrupted training."""
+    trainers, curves = train_two(Batches(128), folder)
+    assert curves == straight[1]
+    for resumed, whole in zip(trainers, straight[0], strict=True):
+        ours, theirs = resumed.tensors(), whole.tensors()
+        assert ours.keys() == theirs.keys()
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_the_interrupted_training_has_dead_latents_and_a_penalty(straight):
+    """Else the counters and the groups of the last snapshot would not be tested below."""
+    assert any(row["dead_share"] > 0 for row in straight[1][0].rows)
+    assert all(curves.rows[-1]["tree_loss"] > 0 for curves in straight[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # one thread computes, so nothing can lock
+@pytest.mark.parametrize("at", [0, 9, 10, 16, 37, 59])
+def test_a_training_killed_at_any_step_continues_bit_for_bit(at, straight, one_thread, tmp_path):
+    assert killed_in_training(Deadly(at), tmp_path)
+    kept = read_checkpoint(tmp_path)
+    assert (kept.state["learners"][0]["step"] if kept else 0) == at // 10 * 10
+    assert_ends_the_same(tmp_path, straight)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.parametrize("moment", ["checkpoint.Path.replace", "learner.write_snapshot", "learner.describe"])
+def test_a_kill_while_something_is_written_loses_nothing(moment, straight, one_thread, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(f"pipeline.sae.{moment}", kill)
+        assert killed_in_training(Batches(128), tmp_path)
+    assert_ends_the_same(tmp_path, straight)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_training_killed_again_and_again_arrives(straight, one_thread, tmp_path):
+    for at in (13, 12, 29, 41, 55):
+        assert killed_in_training(Deadly(at), tmp_path)
+    assert_ends_the_same(tmp_path, straight)
+
+
+def test_dictionaries_that_share_batches_are_those_trained_alone(straight, one_thread, tmp_path):
+    for number, settings in enumerate((RESUMED, VARIED)):
+        alone = new_trainer(**settings)
+        assert train_one(alone, Batches(128), tmp_path / str(number)) == straight[1][number]
+        assert torch.equal(alone.weights.W_dec, straight[0][number].weights.W_dec)
+
+
+def test_weights_that_an_update_broke_are_never_saved(tmp_path):
+    trainer = new_trainer(checkpoint_every=1, learning_rate=1e39, warm_up_steps=0)
+    with pytest.raises(PipelineError, match=r"diverged at step 0 \(weights that are no numbers\)"):
+        train_one(trainer, Batches(128), tmp_path)
+    assert read_checkpoint(tmp_path) is None
 
 
 @pytest.mark.parametrize("poison", [float("nan"), 1e9], ids=["not a number", "exploding"])
@@ -135,9 +213,9 @@ def test_divergence_stops_with_a_sentence_and_keeps_the_last_good_checkpoint(poi
 
     trainer = new_trainer(checkpoint_every=20)
     with pytest.raises(PipelineError, match=r"diverged at step 24 .*lower `sae\.learning_rate` \(0\.002\)"):
-        train(trainer, Poisoned(128), tmp_path)
+        train_one(trainer, Poisoned(128), tmp_path)
     kept = read_checkpoint(tmp_path)
-    assert kept.state["step"] == 20
+    assert kept.state["learners"][0]["step"] == 20
     assert all(bool(tensor.isfinite().all()) for tensor in kept.tensors.values())
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 

@@ -1,7 +1,7 @@
 """Training curves: sums over the steps of an interval become one row of plain numbers."""
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -39,20 +39,31 @@ def _sums(measures: list[Measures]) -> dict[str, float]:
     return dict(zip(names, table.sum(0).tolist(), strict=True))
 
 
-def refuse_divergence(measures: list[Measures], trainer: Trainer, position: Any) -> None:
+def refuse_divergence(measures: list[Measures], positions: list[Any], trainer: Trainer) -> None:
     """Stop at the first step whose loss is no number, or whose error is ten times the variance of its batch.
 
-    The latter only after the warm-up.
+    The latter only after the warm-up. ``positions`` are the loader's after each batch.
     """
+    if not measures:
+        return
     table = torch.stack([torch.stack([m.loss, m.error, m.variance]).double() for m in measures]).tolist()
-    settings = trainer.settings
     first = trainer.step_number - len(measures)
-    for step, (loss, error, variance) in enumerate(table, first):
-        settled = step < settings.warm_up_steps or error <= _EXPLODED * variance
-        if math.isfinite(loss) and math.isfinite(error) and settled:
-            continue
-        raise PipelineError(
-            f"SAE training diverged at step {step} (loss {loss:.3g}, batch of {settings.batch_size} rows up to loader "
-            f"position {position}); lower `sae.learning_rate` ({settings.learning_rate:g}) or raise "
-            f"`sae.warm_up_steps` ({settings.warm_up_steps}); the last good checkpoint is kept"
-        )
+    for step, ((loss, error, variance), position) in enumerate(zip(table, positions, strict=True), first):
+        settled = step < trainer.settings.warm_up_steps or error <= _EXPLODED * variance
+        if not (math.isfinite(loss) and math.isfinite(error) and settled):
+            rows = trainer.settings.batch_size
+            _refuse(trainer, f"at step {step} (loss {loss:.3g}, batch of {rows} rows that ends at loader {position})")
+
+
+def refuse_broken_weights(trainer: Trainer) -> None:
+    """An update can break weights whose loss was still finite; the next loss would show it, but a checkpoint not."""
+    if not all(bool(weight.isfinite().all()) for weight in trainer.weights.parameters()):
+        _refuse(trainer, f"at step {trainer.step_number - 1} (weights that are no numbers)")
+
+
+def _refuse(trainer: Trainer, what: str) -> NoReturn:
+    settings = trainer.settings
+    raise PipelineError(
+        f"SAE training diverged {what}; lower `sae.learning_rate` ({settings.learning_rate:g}) or raise "
+        f"`sae.warm_up_steps` ({settings.warm_up_steps}); the last good checkpoint is kept"
+    )

@@ -1,9 +1,24 @@
 """How the sparse autoencoder is trained."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pipeline.settings.strict import require
+
+Architecture = Literal["batch_topk", "topk", "matryoshka", "jump_relu", "relu"]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Another dictionary that trains on the same batches; what is null is as in section ``sae`` (or ``run.seed``)."""
+
+    seed: int | None = None
+    architecture: Architecture | None = None
+    k: int | None = None
+    l1: float | None = None
+    tree_threshold: float | None = None
+    tree_levels: int | None = None
+    tree_penalty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -13,7 +28,7 @@ class SAESettings:
     With ``pretrained`` nothing is trained, and the other keys are unused.
     """
 
-    architecture: Literal["batch_topk", "topk", "matryoshka", "jump_relu", "relu"] = "batch_topk"
+    architecture: Architecture = "batch_topk"
     pretrained: str | None = None
     d_sae: int = 1024
     k: int = 16
@@ -34,6 +49,8 @@ class SAESettings:
     tree_threshold: float = 0.5
     tree_levels: int = 3
     tree_penalty: float = 0.0
+    also: tuple[Variation, ...] = ()
+    memory_mib: int = 4096
 
     def __post_init__(self) -> None:
         require(self.d_sae >= 1, f"d_sae is {self.d_sae}; a dictionary needs at least 1 latent")
@@ -71,3 +88,12 @@ class SAESettings:
             self.tree_penalty == 0 or self.correlation_every > 0,
             "tree_penalty needs the groups of a snapshot; set correlation_every",
         )
+        require(not self.also or self.pretrained is None, "also needs training; leave out `sae.pretrained`")
+        require(self.memory_mib >= 1, f"memory_mib is {self.memory_mib}; it must be 1 or more")
+        for variation in self.also:
+            self.varied(variation)  # refuses what is impossible
+
+    def varied(self, variation: Variation) -> "SAESettings":
+        """These settings with what the variation names."""
+        named = {key: value for key, value in asdict(variation).items() if key != "seed" and value is not None}
+        return replace(self, also=(), **named)
