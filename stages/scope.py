@@ -1,23 +1,24 @@
-"""What would be forgotten: `python -m stages.scope topic` completes a target's forget set from two of its entities."""
+"""What could be meant: `python -m stages.scope "one example" "another"` shows nested candidate scopes."""
 
 import argparse
-import random
 import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.files import read_json
-from pipeline.language_model.loading import pick_device
+from pipeline.language_model.loading import load_model, load_tokenizer, pick_device
 from pipeline.runtime import prepare_process
-from pipeline.scope.completion import complete
+from pipeline.sae.folder import load_dictionary
+from pipeline.scope.candidates import Candidate, candidates
+from pipeline.scope.documents import Documents
+from pipeline.scope.labels import other_nodes
 from pipeline.scope.opening import open_documents
 from pipeline.scope.scoring import RETRIEVERS
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.strict import read_section
-from pipeline.settings.unlearning import UnlearningSettings
-from pipeline.unlearning.subject import open_forest, open_subject
+from pipeline.unlearning.subject import open_forest
 from stages import PARAMS
 
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")
@@ -25,50 +26,46 @@ CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.scope", description=__doc__)
-    parser.add_argument("level", help="a level of unlearning.targets")
-    parser.add_argument("--retriever", choices=RETRIEVERS, default="tree")
-    parser.add_argument("--given", type=int, default=2, help="entities that are labelled in each node")
-    parser.add_argument("--documents", type=int, default=16, help="how many to take of each node")
+    parser.add_argument("examples", nargs="+", help="a text each")
+    parser.add_argument("--retriever", choices=[name for name in RETRIEVERS if name != "oracle"], default="tree")
     given = parser.parse_args()
     try:
-        show(given)
+        documents, found = look(given.examples, given.retriever)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+    for candidate in found:
+        print("\n".join(described(documents, candidate)))
 
 
-def show(given: argparse.Namespace) -> None:
-    """Print the documents that a forget set would take, and how many stand beside them."""
+def look(examples: list[str], retriever: str) -> tuple[Documents, list[Candidate]]:
+    """Read the examples with the pool, and find a scope for each level."""
     shared = read_section(PARAMS, RunSettings, "run")
     activations = read_section(PARAMS, ActivationsSettings, "activations")
-    chosen = read_section(PARAMS, UnlearningSettings, "unlearning").targets
-    prepare_process(shared.threads)
-    subject = open_subject(MODEL, SAE, CORPUS, activations, chosen, pick_device(shared.device))
-    if given.level not in subject.targets:
-        raise PipelineError(f"no target has the level {given.level}; there are {', '.join(subject.targets)}")
-    target = subject.targets[given.level]
-    documents = open_documents(
-        CORPUS,
-        open_forest(DENDROGRAM).trees,
-        subject.model,
-        subject.tokenizer,
-        subject.dictionary,
-        subject.layer,
-        subject.context_length,
-        shared.seed,
-    )
-    nodes = read_json(CORPUS / "corpus.json")["nodes"]
-    entities = list(nodes.values())[-1]
-    rng = random.Random(shared.seed)
-    labelled = {}
-    for node in map(tuple, nodes[given.level]):
-        inside = [tuple(path) for path in entities if tuple(path[: len(node)]) == node]
-        labelled[node] = rng.sample(inside, min(given.given, len(inside)))
     settings = read_section(PARAMS, ScopeSettings, "scope")
-    found = complete(documents, given.retriever, target, labelled, given.documents, settings)
-    print(f"{' / '.join(target)}, from {', '.join(path[-1] for path in labelled[target])}:")
-    for x in found.forget:
-        print(f"  {x:5d} {documents.rows[x]['text']}")
-    print(f"beside them {len(found.sibling)} documents of siblings and {len(found.other)} of others, to keep")
+    prepare_process(shared.threads)
+    model = load_model(MODEL, activations.layer + 1, device=pick_device(shared.device))
+    dictionary, tokenizer = load_dictionary(SAE).to(model.device), load_tokenizer(MODEL)
+    trees, length = open_forest(DENDROGRAM).trees, activations.context_length
+    documents = open_documents(
+        CORPUS, trees, model, tokenizer, dictionary, activations.layer, length, shared.seed, examples
+    )
+    first = len(documents.rows) - len(examples)
+    levels = list(read_json(CORPUS / "corpus.json")["nodes"])
+    given = [documents.one(first + i) for i in range(len(examples))]
+    return documents, candidates(documents, given, other_nodes(documents, given, levels, settings), settings, retriever)
+
+
+def described(documents: Documents, candidate: Candidate) -> list[str]:
+    """A candidate in lines of text."""
+    near = ", ".join(f"{'/'.join(node)} {share:.2f}" for node, share in candidate.siblings)
+    nodes = ", ".join(f"group {e.node} ({e.latents} latents, z {e.least:.1f})" for e in candidate.evidence)
+    return [
+        f"{candidate.level}: {len(candidate.documents)} documents; words: {', '.join(candidate.words)}",
+        f"  nearest outside: {near}",
+        f"  shared: {nodes}",
+        *(f"  + {documents.rows[x]['text']}" for x in candidate.documents[:3]),
+        *(f"  - {documents.rows[x]['text']}" for x in candidate.outside[:1]),
+    ]
 
 
 if __name__ == "__main__":

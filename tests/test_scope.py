@@ -6,8 +6,10 @@ from scipy import sparse
 
 from pipeline.evaluation.scope import DRAWS, Cell, average_precision, border_precision, draw_cells, scope_figures
 from pipeline.hierarchy.tree import FeatureTree
+from pipeline.scope.candidates import candidates
 from pipeline.scope.completion import complete
 from pipeline.scope.documents import Documents, standardised
+from pipeline.scope.labels import other_nodes
 from pipeline.scope.query import Query, contrasted, least_cosine, shared_activity
 from pipeline.scope.reading import Reading
 from pipeline.scope.retrievers.tree import node_activity
@@ -198,3 +200,38 @@ def test_precision_counts_by_hand(documents: Documents) -> None:
     unseen = np.array([documents.paths[x][:2] == ("a", "a0") for x in query.pool])
     assert average_precision(documents, cell, unseen.astype(float)) == 1
     assert average_precision(documents, cell, -unseen.astype(float)) < 0.2
+
+
+def labelled_levels(
+    documents: Documents, without: tuple[str, ...]
+) -> dict[str, dict[tuple[str, ...], list[np.ndarray]]]:
+    """Every node beside the one that is meant, with the texts of two of its children."""
+    return {
+        level: {
+            node: [documents.labelled(path) for path in ENTITIES if path[: d + 1] == node][:2]
+            for node in NODES[level]
+            if node != without[: d + 1]
+        }
+        for d, level in enumerate(NODES)
+    }
+
+
+def test_candidates_are_nested_and_end_at_their_level(documents: Documents) -> None:
+    given = [documents.labelled(path) for path in ENTITIES[:2]]
+    entity, topic, domain = candidates(documents, given, labelled_levels(documents, ENTITIES[0]), SETTINGS)
+    assert (entity.level, topic.level, domain.level) == ("entity", "topic", "domain")
+    assert set(entity.documents) <= set(topic.documents) <= set(domain.documents)
+    assert {documents.paths[x][:2] for x in topic.documents} == {("a", "a0")} and len(topic.documents) == 12
+    assert topic.siblings[0][0] == ("a", "a1"), "the nearest topic outside is the one of the same domain"
+    assert not set(topic.outside) & set(topic.documents)
+    assert {"a00", "a01"} <= set(topic.words)
+    assert topic.evidence[0].node == 16, "the merge of the two entities' latents"
+
+
+def test_the_node_that_the_examples_lie_in_is_not_among_its_own_siblings(documents: Documents) -> None:
+    given = [documents.one(int(documents.labelled(ENTITIES[0])[0]))]
+    others = other_nodes(documents, given, list(NODES), SETTINGS)
+    assert set(others["topic"]) == set(NODES["topic"]) - {("a", "a0")}
+    assert set(others["domain"]) == {("b",)}
+    first, second = (documents.paths[int(example[0])] for example in others["topic"][("b", "b1")])
+    assert first[2] != second[2], "two different entities"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from pipeline.hierarchy.tree import FeatureTree
@@ -44,6 +45,10 @@ class Documents:
         """The labelled texts on exactly this node."""
         return np.array([x for x in range(self.n_pool, len(self.rows)) if self.paths[x] == tuple(path)], np.int64)
 
+    def one(self, x: int) -> np.ndarray:
+        """A single document as an example."""
+        return np.array([x], np.int64)
+
     def pool(self, without: Sequence[str] = ()) -> np.ndarray:
         """The pool's documents in which none of these names occurs."""
         return np.array(
@@ -57,15 +62,16 @@ class Documents:
         training_tv = vectorizer.fit_transform(self.training)
         tfidf = TfidfTransformer().fit(training_tv)
         documents_xv = vectorizer.transform([row["text"] for row in self.rows])
-        return WordCounts(training_tv, tfidf.transform(documents_xv))
+        return WordCounts(vectorizer.get_feature_names_out(), training_tv, tfidf.transform(documents_xv))
 
 
 @dataclass(frozen=True)
 class WordCounts:
-    """Words (v) of the training text's documents (t), and the TF-IDF of the table's documents (x); sparse."""
+    """Words (v) of the training text's documents (t), and the TF-IDF of the table's documents (x)."""
 
-    training_tv: object
-    tfidf_xv: object
+    vocabulary: np.ndarray  # str [v]
+    training_tv: sparse.csr_matrix
+    tfidf_xv: sparse.csr_matrix
 
 
 def standardised(documents: Documents, form_xf: np.ndarray, clip: float) -> np.ndarray:

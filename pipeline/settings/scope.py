@@ -28,9 +28,11 @@ class ScopeSettings:
     clip: float = 3.0
     power: float = 1.5
     residual_weight: float = 0.3
+    inside: float = 0.3
     contrast: ContrastSettings = field(default_factory=ContrastSettings)
 
     def __post_init__(self) -> None:
         for name in ("clip", "power"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
+        require(0 < self.inside <= 1, f"inside is {self.inside}; it must be in (0, 1]")
         require(self.residual_weight >= 0, f"residual_weight is {self.residual_weight}; it must be 0 or more")

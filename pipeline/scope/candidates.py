@@ -1,0 +1,85 @@
+"""What could be meant by a few examples: one scope a level, each inside the next, for the user to choose from."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.scope.documents import Documents
+from pipeline.scope.query import Example, Query
+from pipeline.scope.retrievers.tree import activity
+from pipeline.scope.scoring import RETRIEVERS
+from pipeline.settings.scope import ScopeSettings
+
+Node = tuple[str, ...]
+
+
+class Evidence(NamedTuple):
+    """A tree node on which every example is high: scipy's number, its latents, the lowest of the examples' mean z."""
+
+    node: int
+    latents: int
+    least: float
+
+
+class Candidate(NamedTuple):
+    """A scope of one level."""
+
+    level: str
+    documents: list[int]  # of the pool, the surest first
+    outside: list[int]  # the three that come nearest and are left out
+    siblings: list[tuple[Node, float]]  # other nodes with their documents' mean share of the examples' score
+    evidence: list[Evidence]
+    words: list[str]  # that tell the scope's documents from the others
+
+
+def candidates(
+    documents: Documents,
+    given: list[Example],
+    labelled: Mapping[str, Mapping[Node, list[Example]]],
+    settings: ScopeSettings,
+    retriever: str = "tree",
+) -> list[Candidate]:
+    """The finest level first. ``labelled`` are the examples of other nodes, by level, the coarsest first.
+
+    A document is inside when it scores at least ``settings.inside`` of what the examples themselves score. What a
+    finer scope holds, the coarser ones hold too.
+    """
+    found: list[Candidate] = []
+    own = np.concatenate(given)
+    for level in reversed(list(labelled)):
+        others = labelled[level]
+        rest = [np.concatenate(of) for of in others.values()]
+        asked = np.concatenate([documents.pool(), own, *rest])
+        score_x = RETRIEVERS[retriever](documents, Query(asked, given, list(others.values())), settings)
+        share_x = score_x / max(float(score_x[documents.n_pool :][: len(own)].mean()), 1e-12)
+        pool_x = share_x[: documents.n_pool]
+        if found:
+            pool_x[found[-1].documents] = np.maximum(pool_x[found[-1].documents], settings.inside)
+        order = np.argsort(-pool_x, kind="stable")
+        size = int((pool_x >= settings.inside).sum())
+        bounds = np.cumsum([documents.n_pool + len(own), *map(len, rest)])
+        near = [(node, float(share_x[a:b].mean())) for node, a, b in zip(others, bounds, bounds[1:], strict=False)]
+        inside, outside = order[:size].tolist(), order[size : size + 3].tolist()
+        siblings = sorted(near, key=lambda pair: -pair[1])[:3]
+        evidence, words = shared_nodes(documents, given, settings), telling_words(documents, inside)
+        found.append(Candidate(level, inside, outside, siblings, evidence, words))
+    return found
+
+
+def shared_nodes(documents: Documents, given: list[Example], settings: ScopeSettings, most: int = 5) -> list[Evidence]:
+    """The tree nodes on which all examples are highest."""
+    z_xm, nodes = documents.form(activity, settings), documents.trees["document"].nodes()
+    least_m = np.min([z_xm[example].mean(0) for example in given], axis=0)
+    return [Evidence(nodes[m].id, len(nodes[m].members), float(least_m[m])) for m in np.argsort(-least_m)[:most]]
+
+
+def telling_words(documents: Documents, inside: list[int], most: int = 8) -> list[str]:
+    """Words in a larger share of the scope's documents than of the other pool documents, by that difference."""
+    counts = documents.word_counts
+    present_xv = (counts.tfidf_xv[: documents.n_pool] > 0).toarray()
+    chosen_x = np.isin(np.arange(documents.n_pool), inside)
+    if chosen_x.all() or not chosen_x.any():
+        return []
+    lift_v = present_xv[chosen_x].mean(0) - present_xv[~chosen_x].mean(0)
+    return [str(counts.vocabulary[v]) for v in np.argsort(-lift_v, kind="stable")[:most] if lift_v[v] > 0]
