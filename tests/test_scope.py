@@ -221,9 +221,9 @@ def test_candidates_are_nested_and_end_at_their_level(documents: Documents) -> N
     entity, topic, domain = candidates(documents, given, labelled_levels(documents, ENTITIES[0]), SETTINGS)
     assert (entity.level, topic.level, domain.level) == ("entity", "topic", "domain")
     assert set(entity.documents) <= set(topic.documents) <= set(domain.documents)
-    assert {documents.paths[x][:2] for x in topic.documents} == {("a", "a0")} and len(topic.documents) == 12
+    assert {documents.paths[x][2] for x in topic.documents} == {"a00", "a01", "a02"}, "a02 merges next"
     assert topic.siblings[0][0] == ("a", "a1"), "the nearest topic outside is the one of the same domain"
-    assert not set(topic.outside) & set(topic.documents)
+    assert {documents.paths[x][2] for x in topic.outside} == {"a03"}, "which merges last, is the nearest outside"
     assert {"a00", "a01"} <= set(topic.words)
     assert topic.evidence[0].node == 16, "the merge of the two entities' latents"
 
