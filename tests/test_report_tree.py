@@ -16,7 +16,7 @@ from pipeline.report import labels
 from pipeline.report.activity import activity
 from pipeline.report.contexts import Passages
 from pipeline.report.reading import Reading, read_codes
-from pipeline.report.shown_nodes import coherences, shown_nodes
+from pipeline.report.shown_nodes import coherences, shown_nodes, shown_parents
 from pipeline.report.tree_data import tree_data
 from pipeline.report.tree_figure import layout
 
@@ -152,10 +152,25 @@ def test_coherence_is_the_mean_over_pairs(tree: FeatureTree) -> None:
 def test_a_small_tree_is_shown_whole_and_a_large_one_by_what_matters(tree: FeatureTree) -> None:
     importance = np.array([0, 0, 0, 0, 0, 1.0])
     assert len(shown_nodes(tree, [0.25, 0.5], importance, [], most=11)) == 11
-    # latent 1 was chosen: it and the nodes above; then cut 0.25's group, which is among them
-    assert shown_nodes(tree, [0.25], importance, [1], most=5).tolist() == [1, 6, 8, 10]
-    # then by importance, the heaviest nodes first: 9 and the leaf 5
-    assert shown_nodes(tree, [0.25], importance, [], most=4).tolist() == [5, 8, 9, 10]
+    # the root and latent 1, which was chosen; then cut 0.25's group
+    assert shown_nodes(tree, [0.25], importance, [1], most=3).tolist() == [1, 8, 10]
+    # then by weight: the latent 5; every merge has a part that is of no importance
+    assert shown_nodes(tree, [0.25], importance, [], most=3).tolist() == [5, 8, 10]
+    assert shown_parents(tree, np.array([1, 5, 8, 10])).tolist() == [2, 3, 3, -1]
+
+
+def test_a_spine_does_not_fill_the_page() -> None:
+    """1,000 latents that join a growing group one by one; only those of a pair at its far end matter."""
+    n = 1000
+    merges = [[0, 1, 0.1, 2], *([n + k, k + 2, 0.5 + k / 3000, k + 3] for k in range(n - 2))]
+    spine = FeatureTree(np.array(merges, float), np.arange(n))
+    importance = np.zeros(n)
+    importance[[0, 1]] = 1
+    nodes = shown_nodes(spine, [0.8], importance, [2], most=6)
+    assert {0, 1, 2, n, 2 * n - 2} <= set(nodes.tolist()) and len(nodes) == 6
+    parents = shown_parents(spine, nodes)
+    assert nodes[parents[nodes.tolist().index(0)]] == n  # the pair, not the spine above it
+    assert (parents == -1).sum() == 1 and (parents[:-1] > np.arange(len(nodes) - 1)).all()
 
 
 def test_columns_of_the_explorable_tree(tree: FeatureTree, reading: Reading) -> None:

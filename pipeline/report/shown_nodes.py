@@ -10,33 +10,36 @@ from pipeline.hierarchy.tree import FeatureTree, parents_of
 def shown_nodes(
     tree: FeatureTree, correlations: Sequence[float], importance_s: np.ndarray, chosen: Sequence[int], most: int
 ) -> np.ndarray:
-    """Node numbers (scipy's), ascending, each with all its ancestors; about ``most`` of them.
+    """Node numbers (scipy's), ascending, at most ``most`` of them.
 
-    First come the chosen latents, then the groups of the cuts from coarse to fine, then everything by the importance
-    of its members per node.
+    First come the root and the chosen latents, then the groups of the cuts from coarse to fine in up to half of the
+    room, then everything by its weight: a latent's is its importance, a merge's that of the lesser of its two parts, so
+    that a spine which takes up one latent after the other does not fill the page.
     """
     n = tree.n_leaves
     if 2 * n - 1 <= most:
         return np.arange(2 * n - 1)
     parent = parents_of(tree.linkage)
-    kept = np.zeros(2 * n - 1, bool)
     leaf_of = {int(latent): leaf for leaf, latent in enumerate(tree.latents)}
+    first = [2 * n - 2, *(leaf_of[latent] for latent in chosen if latent in leaf_of)]
+    groups = [node for correlation in correlations for node in _tops(tree, parent, correlation)]
     importance = node_sums(tree, importance_s[tree.latents])
-    wanted = [leaf_of[latent] for latent in chosen if latent in leaf_of]
-    for correlation in correlations:
-        wanted += list(_tops(tree, parent, correlation))
-    wanted += np.argsort(-importance, kind="stable").tolist()
-    room = most
-    for node in wanted:
-        path = []
-        while node >= 0 and not kept[node]:
-            path.append(node)
-            node = parent[node]
-        if len(path) > room:
-            break
-        kept[path] = True
-        room -= len(path)
-    return np.flatnonzero(kept)
+    lesser = importance[tree.linkage[:, :2].astype(np.int64)].min(1)
+    by_weight = np.argsort(-np.concatenate([importance[:n], lesser]), kind="stable")
+    wanted = dict.fromkeys(map(int, [*first, *groups[: most // 2], *by_weight]))
+    return np.sort(np.fromiter(wanted, np.int64)[:most])
+
+
+def shown_parents(tree: FeatureTree, nodes: np.ndarray) -> np.ndarray:
+    """Place in ``nodes`` (ascending, the root last) of each one's nearest ancestor there; -1 for the root."""
+    place = np.full(2 * tree.n_leaves - 1, -1, np.int64)
+    place[nodes] = np.arange(len(nodes))
+    parent = parents_of(tree.linkage)
+    nearest = np.full(len(place), -1, np.int64)
+    for node in range(len(place) - 2, -1, -1):  # a parent's number is higher than its children's
+        above = parent[node]
+        nearest[node] = place[above] if place[above] >= 0 else nearest[above]
+    return nearest[nodes]
 
 
 def node_sums(tree: FeatureTree, of_leaf: np.ndarray) -> np.ndarray:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.hierarchy.tree import FeatureTree, parents_of
+from pipeline.hierarchy.tree import FeatureTree
 from pipeline.report.activity import Activity
 from pipeline.report.contexts import Context, Passages
 from pipeline.report.labels import of_groups, top_words
 from pipeline.report.reading import Reading
-from pipeline.report.shown_nodes import coherences, node_sums, shown_nodes
+from pipeline.report.shown_nodes import coherences, node_sums, shown_nodes, shown_parents
 
 
 def tree_data(
@@ -28,8 +28,6 @@ def tree_data(
     importance_s = _importance(reading.activity)
     nodes = shown_nodes(tree, correlations, importance_s, [i for latents in marked.values() for i in latents], n_nodes)
     members = _members(tree, nodes)
-    parent = parents_of(tree.linkage)[nodes]
-    number = {int(node): k for k, node in enumerate(nodes)}
     height = np.concatenate([np.zeros(tree.n_leaves), tree.linkage[:, 2]])
     first = _first_leaf(tree)[nodes]
     words = top_words(of_groups(reading.counts_sw, members), reading.counts_sw.sum(0), reading.words.text, n_words)
@@ -38,7 +36,7 @@ def tree_data(
         "cuts": list(correlations),
         "latents": tree.n_leaves,
         "id": nodes.tolist(),
-        "parent": [number[int(p)] if p >= 0 else -1 for p in parent],
+        "parent": shown_parents(tree, nodes).tolist(),
         "latent": [int(tree.latents[node]) if node < tree.n_leaves else -1 for node in nodes],
         "size": [len(group) for group in members],
         "first": first.tolist(),
