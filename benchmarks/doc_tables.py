@@ -130,6 +130,29 @@ def difference(ours: list[float], theirs: list[float]) -> str:
     return f"{mean(gains):+.3f} ± {1.96 * stdev(gains) / len(gains) ** 0.5:.3f}"
 
 
+def report_sizes(found: dict[str, Any]) -> str:
+    """The page of the report with trees of different size."""
+    said = ("nodes_on_the_page", "page_mb", "cpu_s")
+    rows = [
+        [
+            f"{row['latents']:,}",
+            *(str(row[name]) for name in said),
+            *(str(row[window][name]) for window in ("desk", "phone") for name in ("first_picture_ms", "answers_ms")),
+        ]
+        for row in found["rows"]
+    ]
+    head = ["latents", "nodes on the page", "MB", "CPU s to make the tree"]
+    return markdown(
+        [*head, "desk: first picture, ms", "a search, ms", "phone: first picture, ms", "a search, ms"], rows
+    )
+
+
+def inspect_speed(found: dict[str, Any]) -> str:
+    """Seconds of every question to stages.inspect."""
+    rows = [[f"`{row['question']}`", f"{row['cpu_s']:.2f}", f"{row['wall_s']:.2f}"] for row in found["rows"]]
+    return markdown(["question", "CPU s", f"wall s, at load {found['load']}"], rows)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "store_speed": store_speed,
     "store_compression": store_compression,
@@ -139,6 +162,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "real_codes": real_codes,
     "world_tree": world_tree,
     "scope": scope,
+    "report_sizes": report_sizes,
+    "inspect_speed": inspect_speed,
 }
 
 

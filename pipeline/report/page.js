@@ -178,7 +178,7 @@
       if (share >= 10) make("li", `${share} % of its activation on known places is in ${data.places[place]}`, facts);
     for (const level in data.targets) {
       const [forget, sibling, other, general] = data.targets[level][k];
-      make("li", `${level}: target ${forget} %, siblings ${sibling} %, other ${other} %, general ${general} %`, facts);
+      make("li", `its activation, by ${level}: target ${forget} %, siblings ${sibling} %, other ${other} %, general ${general} %`, facts);
     }
     for (const level in data.marked)
       if (data.marked[level][k]) make("li", `${data.marked[level][k]} of its latents are clamped by subtree/${level}: ${data.effects[level]}`, facts);
