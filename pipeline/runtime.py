@@ -3,19 +3,10 @@
 import ctypes
 import os
 import platform
-import signal
-import sys
 
 # glibc returns every large tensor to the kernel and faults its pages in again on the next step; keeping freed memory
 # more than doubles the training rate of a small model. Values from mallopt(3).
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD = -3, -1, -2
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent is killed, so that no orphan works on beside the next run."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def prepare_process(threads: int) -> None:

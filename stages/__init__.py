@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.files import write_json, write_text
-from pipeline.runtime import die_with_parent
+from pipeline.orphans import die_with_parent
 
 # Idle OpenMP threads must sleep: spinning ones make two busy cores slower than one. OpenMP reads this when torch is
 # first imported, which is after this module.

@@ -104,7 +104,7 @@ def make_project(folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "pipeline/settings", folder / "pipeline/settings")
-    for name in ("__init__.py", "errors.py", "files.py"):
+    for name in ("__init__.py", "errors.py", "files.py", "orphans.py"):
         shutil.copy(ROOT / "pipeline" / name, folder / "pipeline" / name)
     write(folder / "pipeline/corpora/sources.py", SOURCES)
     write(folder / "pipeline/language_model/layer_count.py", "layer_count = None\n")

@@ -9,7 +9,7 @@ from import_graph import ROOT, closure, file_of, imports, is_ours, modules
 
 # From the bottom up; a part may import itself and what stands before it.
 LAYERS = (
-    ("pipeline.errors", "pipeline.progress", "pipeline.runtime", "pipeline.workers"),
+    ("pipeline.errors", "pipeline.orphans", "pipeline.progress", "pipeline.runtime", "pipeline.workers"),
     ("pipeline.files",),
     ("pipeline.settings",),
     ("pipeline.world",),

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from pipeline.files import write_json
 from pipeline.language_model.loading import pick_device
-from pipeline.runtime import die_with_parent, prepare_process
+from pipeline.orphans import die_with_parent
+from pipeline.runtime import prepare_process
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.scope import ScopeSettings
