@@ -15,6 +15,8 @@ class StudySettings:
     methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": ("npo",)})
     wide_topics: tuple[int, ...] = ()
     wide_methods: tuple[Method, ...] = ()
+    curve_topics: tuple[int, ...] = ()
+    curve_methods: tuple[Method, ...] = ()
     few_shot_topics: tuple[int, ...] = ()
     few_shot_given: tuple[int, ...] = (2,)
     relearning_topics: tuple[int, ...] = ()
@@ -26,7 +28,7 @@ class StudySettings:
         require(self.workers >= 1, f"workers is {self.workers}; it must be 1 or more")
         lacking = sorted(set(self.nodes) - set(self.methods))
         require(not lacking, f"methods says nothing of the level {', '.join(lacking)}, which nodes has")
-        numbers = [*self.wide_topics, *self.few_shot_topics, *self.relearning_topics]
+        numbers = [*self.wide_topics, *self.curve_topics, *self.few_shot_topics, *self.relearning_topics]
         numbers += [n for some in self.nodes.values() for n in some]
         require(min(numbers, default=0) >= 0, "a node's number must be 0 or more")
         require(min(self.few_shot_given, default=1) >= 1, "few_shot_given holds a number below 1")

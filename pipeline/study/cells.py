@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pipeline.files import read_json, write_json
 from pipeline.settings.resolve import Params
 from pipeline.settings.study import StudySettings
+from pipeline.study.curves import SHUFFLED, curve_cell
 from pipeline.study.few_shot import ARMS, few_shot_cell
 from pipeline.study.forgetting import TWINS, case_of, forgetting_cell
 from pipeline.study.homes import open_home
@@ -17,7 +18,7 @@ from pipeline.study.relearning import relearning_cell
 class Cell(NamedTuple):
     """One computation: what kind, on which seed and target, and which method or arm."""
 
-    kind: str  # forgetting, few_shot or relearning
+    kind: str  # forgetting, few_shot, relearning or curve
     seed: int
     level: str
     node: int
@@ -43,6 +44,9 @@ def plan(settings: StudySettings) -> Iterator[Cell]:
     for seed, node in product(settings.seeds, settings.relearning_topics):
         for method in ("none", "never_taught", *settings.relearning_methods):
             yield Cell("relearning", seed, "topic", node, method)
+    for seed, node in product(settings.seeds, settings.curve_topics):
+        for method in (*settings.curve_methods, *SHUFFLED):
+            yield Cell("curve", seed, "topic", node, method)
     for seed, node in product(settings.seeds, settings.wide_topics):
         for method in (*settings.wide_methods, *TWINS):
             yield Cell("forgetting", seed, "topic", node, method)
@@ -72,6 +76,8 @@ def compute(group: list[Cell], home: Path, folder: Path, params: Params) -> int:
             continue
         if kind == "forgetting":
             result = forgetting_cell(opened, case, cell.name)
+        elif kind == "curve":
+            result = curve_cell(case, cell.name)
         elif kind == "relearning":
             result = relearning_cell(opened, case, cell.name, home, params)
         else:
