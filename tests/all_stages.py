@@ -27,6 +27,7 @@ SHRUNK = {
         "dev_texts": 5,
         "grad_diff": QUICK,
         "npo": QUICK,
+        "scope_npo": QUICK,
         "rmu": QUICK,
     },
     "evaluation": {

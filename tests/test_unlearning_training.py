@@ -100,7 +100,7 @@ def test_the_first_phase_forgets_and_the_second_makes_the_options_alike():
     model = gemma()
     trained = copy.deepcopy(model).requires_grad_(True)
     examples = answered(PROBES, TOKENIZER)
-    lesson = Lesson(examples[:4], {"sibling": examples[4:]}, [tokenize(p, TOKENIZER) for p in PROBES[:4]])
+    lesson = Lesson([examples[:4]], {"sibling": [examples[4:]]}, [tokenize(p, TOKENIZER) for p in PROBES[:4]])
     settings = TrainingSettings(learning_rate=1e-2, steps=20, calibration_steps=40, forget_batch=4)
     terms = terms_of(
         case_of(model), trained, lesson, settings, lambda got, ref, on: losses.preference(got, ref, on, 0.1)
@@ -121,7 +121,7 @@ def test_the_first_phase_forgets_and_the_second_makes_the_options_alike():
 
 def test_the_same_seed_trains_the_same_weights():
     model = gemma()
-    lesson = Lesson(answered(PROBES, TOKENIZER), {}, [])
+    lesson = Lesson([answered(PROBES, TOKENIZER)], {}, [])
     settings = TrainingSettings(steps=3)
 
     def once() -> dict[str, torch.Tensor]:

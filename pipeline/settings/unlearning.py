@@ -105,6 +105,7 @@ class UnlearningSettings:
     grad_ascent: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-4))
     rmu: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=3e-3, steps=60))
     rmu_steering: float = 5.0
+    scope_npo: TrainingSettings = field(default_factory=TrainingSettings)
     few_shot: FewShotSettings = field(default_factory=FewShotSettings)
     group_adapter: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-2, steps=25))
     adapter_rank: int = 32

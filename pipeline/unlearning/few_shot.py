@@ -51,14 +51,14 @@ def few_shot_lesson(case: Case, given: int, retriever: str | None, found: int) -
     others = [node for node in labelled if node[:-1] != case.target[:-1]]
     target, tokenizer = of(case.target), case.train.tokenizer
     retain = {
-        "sibling": answered(of(*siblings), tokenizer) + knowledge(case, completion.sibling),
-        "other": answered(of(*others), tokenizer) + knowledge(case, completion.other),
-        "general": documents(case.train, case.target, "general"),
+        "sibling": [answered(of(*siblings), tokenizer), knowledge(case, completion.sibling)],
+        "other": [answered(of(*others), tokenizer), knowledge(case, completion.other)],
+        "general": [documents(case.train, case.target, "general")],
     }
-    forget = answered(target, tokenizer) + knowledge(case, completion.forget)
-    return Lesson(
-        forget, {name: pool for name, pool in retain.items() if pool}, [tokenize(p, tokenizer) for p in target]
-    )
+    forget = [answered(target, tokenizer), knowledge(case, completion.forget)]
+    kept = {name: [pool for pool in pools if pool] for name, pools in retain.items()}
+    questions = [tokenize(probe, tokenizer) for probe in target]
+    return Lesson([pool for pool in forget if pool], {name: pools for name, pools in kept.items() if pools}, questions)
 
 
 @torch.no_grad()

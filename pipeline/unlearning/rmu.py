@@ -42,12 +42,12 @@ def steered(case: Case) -> PreTrainedModel:
         return padded(draw(pool, size, rng), pad, model.device)
 
     def forgetting() -> torch.Tensor:
-        some = batch(lesson.forget, settings.forget_batch)
+        some = batch(lesson.forget[0], settings.forget_batch)
         return (_states(model, some, layer) - towards_d).square().mean() / power
 
     def keeping() -> torch.Tensor:
         total = torch.zeros((), device=model.device)
-        for name, pool in lesson.retain.items():
+        for name, (pool,) in lesson.retain.items():
             some = batch(pool, settings.retain_batch[name])
             with torch.no_grad():
                 wanted = _states(original, some, layer)

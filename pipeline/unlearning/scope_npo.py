@@ -25,7 +25,7 @@ def completed(case: Case, given: int, retriever: str | None, found: int) -> Edit
         raise PipelineError(
             f"scope_npo completes nodes with parts; the target {'/'.join(case.target)} has none in the pool"
         )
-    lesson, settings = few_shot_lesson(case, given, retriever, found), case.settings.npo
+    lesson, settings = few_shot_lesson(case, given, retriever, found), case.settings.scope_npo
     model = trained(case, lesson, settings, preferring(settings.beta))
     (edit,) = weight_edits(case, "scope_npo", (1.0,), model)
     return edit._replace(settings=edit.settings | {"given": given, "retriever": retriever, "documents": found})

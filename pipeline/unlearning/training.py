@@ -30,10 +30,10 @@ ForgetLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Lesson(NamedTuple):
-    """What a training run forgets and what it keeps."""
+    """What a training run forgets and what it keeps, in pools of like length; a batch is drawn from every pool."""
 
-    forget: list[Example]
-    retain: dict[str, list[Example]]  # relation -> examples: sibling, other, general; those that there are
+    forget: list[list[Example]]
+    retain: dict[str, list[list[Example]]]  # relation -> pools: sibling, other, general; those that there are
     questions: list[Question]  # of the target's probes, for calibration
 
 
@@ -42,7 +42,8 @@ def full_lesson(case: Case) -> Lesson:
     retain = {name: examples(case.train, case.target, name) for name in ("sibling", "other")}
     retain["general"] = documents(case.train, case.target, "general")
     questions = questions_of(case.train, case.target)
-    return Lesson(examples(case.train, case.target, "forget"), {k: v for k, v in retain.items() if v}, questions)
+    forget = examples(case.train, case.target, "forget")
+    return Lesson([forget], {name: [pool] for name, pool in retain.items() if pool}, questions)
 
 
 def questions_of(bench: Bench, target: tuple[str, ...]) -> list[Question]:
@@ -88,14 +89,17 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
     original, pad = case.train.model, case.train.tokenizer.pad_token_id
 
     def forgetting() -> torch.Tensor:
-        batch = padded(draw(lesson.forget, settings.forget_batch, rng), pad, model.device)
+        return torch.stack([forgetting_from(pool) for pool in lesson.forget]).mean()
+
+    def forgetting_from(pool: list[Example]) -> torch.Tensor:
+        batch = padded(draw(pool, settings.forget_batch, rng), pad, model.device)
         with torch.no_grad():
             before_bt = token_logprobs(original, batch)
         return loss(token_logprobs(model, batch), before_bt, batch.counted_bt)
 
     def keeping() -> torch.Tensor:
         total, tokens = torch.zeros((), device=model.device), 0
-        for name, pool in lesson.retain.items():  # each on its own: texts would pad the much shorter probes
+        for name, pool in ((name, pool) for name, pools in lesson.retain.items() for pool in pools):
             batch = padded(draw(pool, settings.retain_batch[name], rng), pad, model.device)
             here = int(batch.mask_bt.sum())
             total, tokens = total + here * divergence(model, original, batch), tokens + here
