@@ -105,7 +105,11 @@ class UnlearningSettings:
     grad_ascent: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-4))
     rmu: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=3e-3, steps=60))
     rmu_steering: float = 5.0
-    scope_npo: TrainingSettings = field(default_factory=TrainingSettings)
+    scope_npo: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(
+            learning_rate=5e-4, steps=60, calibration_steps=0, retain_weight=5.0, strengths=(1.0,)
+        )
+    )
     few_shot: FewShotSettings = field(default_factory=FewShotSettings)
     group_adapter: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-2, steps=25))
     adapter_rank: int = 32
