@@ -153,6 +153,30 @@ def inspect_speed(found: dict[str, Any]) -> str:
     return markdown(["question", "CPU s", f"wall s, at load {found['load']}"], rows)
 
 
+def sae_world(found: dict[str, Any]) -> str:
+    """Medians over the worlds of every objective; nulls (shuffled leaves) in brackets."""
+    by_variant = defaultdict(list)
+    for row in found["rows"]:
+        by_variant[row["variant"]].append(row)
+    plain = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
+    silent = ("absorption_token", "absorption_document")
+    against_null = ("topic_ami", "parent_f1", "ari", "cophenetic")
+    lines = []
+    for variant, rows in by_variant.items():
+        cells = [_median(rows, name, digits) for name, digits in zip(plain, (3, 1, 3, 4, 3), strict=True)]
+        cells += [_median(rows, name, 2) for name in silent]
+        cells += [f"{_median(rows, name, 2)} ({_median(rows, f'{name}_null', 2)})" for name in against_null]
+        lines.append([variant, str(len(rows)), *cells])
+    head = ["objective", "worlds", "explained variance", "L0", "dead", "CE recovered", "spliced cloze"]
+    head += ["parent silent, tokens", "documents", "topic AMI", "parent F1", "ARI", "cophenetic"]
+    return markdown(head, lines)
+
+
+def _median(rows: list[dict[str, Any]], name: str, digits: int) -> str:
+    known = [row[name] for row in rows if row.get(name) is not None]
+    return f"{median(known):.{digits}f}" if known else "-"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "store_speed": store_speed,
     "store_compression": store_compression,
@@ -164,6 +188,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "scope": scope,
     "report_sizes": report_sizes,
     "inspect_speed": inspect_speed,
+    "sae_world": sae_world,
 }
 
 
