@@ -177,6 +177,25 @@ def _median(rows: list[dict[str, Any]], name: str, digits: int) -> str:
     return f"{median(known):.{digits}f}" if known else "-"
 
 
+def sae_synthetic(found: dict[str, Any]) -> str:
+    """Medians over the seeds; scores of shuffled leaves in brackets."""
+    by_architecture = defaultdict(list)
+    for row in found["rows"]:
+        by_architecture[row["architecture"]].append(row)
+    lines = []
+    for architecture, rows in by_architecture.items():
+        cells = [_median(rows, name, 3) for name in ("f1", "mcc", "explained_variance")]
+        cells += [_median(rows, "l0", 1), _median(rows, "matched", 0)]
+        cells += [_median(rows, "parent_f1", 2), _median(rows, "absorption", 2)]
+        cells += [
+            f"{_median(rows, name, 2)} ({_median(rows, f'{name}_null', 2)})"
+            for name in ("triplets", "purity_1", "purity_2")
+        ]
+        lines.append([architecture, str(len(rows)), *cells])
+    head = ["architecture", "seeds", "F1", "MCC", "explained variance", "L0", "matched latents"]
+    return markdown([*head, "parent F1", "parent silent", "triplets", "purity, depth 1", "depth 2"], lines)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "store_speed": store_speed,
     "store_compression": store_compression,
@@ -189,6 +208,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "report_sizes": report_sizes,
     "inspect_speed": inspect_speed,
     "sae_world": sae_world,
+    "sae_synthetic": sae_synthetic,
 }
 
 
