@@ -7,6 +7,7 @@ such a file. Stages keep their work in data/ and the cache, so another call cont
 import argparse
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import shutil
@@ -17,12 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 DATA = ROOT / "data"
 ERROR, RAN = DATA / "error.txt", DATA / "ran.txt"  # written by stages/__init__.py
+SAE_BENCH = DATA / "evaluation" / "sae_bench" / "summary.json"  # written by stages/evaluate.py
 EXPORTED_FILES = DATA / "final_info.json", DATA / "params.yaml", ROOT / "dvc.lock"
 EXPORTED_FOLDERS = DATA / "report", DATA / "times"
 
 
 def main() -> None:
-    """Exits with 1 when there are no results; the last line on stderr then says why."""
+    """Exits with 1 when there are no results, with 3 when there are but an eval of sae-bench failed.
+
+    The last line on stderr then says why.
+    """
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out_dir", required=True, help="folder for the results")
     out_dir = Path(os.path.abspath(parser.parse_args().out_dir))  # noqa: PTH100 (resolve() loses a link's own name)
@@ -34,6 +39,10 @@ def main() -> None:
     except (OSError, KeyboardInterrupt) as reason:
         sys.exit(f"error: {str(reason) or 'interrupted; the same command continues'}")
     print(f"{out_dir.name}: results are in {out_dir}")
+    if failed := failed_evals():
+        reasons = "; ".join(f"sae-bench's {name} failed: {' '.join(reason.split())}" for name, reason in failed.items())
+        print(f"error: {reasons}; all else is in {out_dir}, and the same command tries again", file=sys.stderr)
+        sys.exit(3)
 
 
 def refuse(out_dir: Path) -> None:
@@ -75,6 +84,9 @@ def reproduce() -> str:
         logging.getLogger("dvc").setLevel(logging.WARNING)  # the stages speak for themselves
         with Repo(str(ROOT), config={"core": {"no_scm": True}}) as repo:  # the same with and without .git
             changed = [stage.name for stage in repo.reproduce()]
+            if failed_evals() and "evaluate" not in RAN.read_text(encoding="utf-8").split():
+                changed += [stage.name for stage in repo.reproduce("evaluate", single_item=True, force=True)]
+                changed += [stage.name for stage in repo.reproduce()]
     except ModuleNotFoundError as error:
         sys.exit(f"error: {error}; use `uv run python experiment.py`")
     except DvcException as error:
@@ -84,6 +96,11 @@ def reproduce() -> str:
     restored = [name for name in changed if name not in ran]
     sentence = f"ran {', '.join(ran[1:])}" if ran[1:] else "nothing reran"
     return f"{sentence}; restored from the cache: {', '.join(restored)}" if restored else sentence
+
+
+def failed_evals() -> dict[str, str]:
+    """The evals of sae-bench that the figures lack, with their reasons: a download, a gated data set, a crash."""
+    return json.loads(SAE_BENCH.read_text(encoding="utf-8"))["failed"] if SAE_BENCH.exists() else {}
 
 
 def export(place: Path) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 from pipeline.activations.codes import CodesStore
 from pipeline.evaluation.cutting import cuts_of_nodes
 from pipeline.evaluation.forgetting import all_forgetting_figures
-from pipeline.evaluation.hierarchy import hierarchy_figures
+from pipeline.evaluation.hierarchy import Places, hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
-from pipeline.evaluation.saebench.run import run_saebench
+from pipeline.evaluation.saebench.edits import edits_of
+from pipeline.evaluation.saebench.run import keep, run_saebench
 from pipeline.evaluation.saebench.sizes import bench_settings
 from pipeline.evaluation.scope import all_scope_figures
 from pipeline.files import building, read_json, write_json
@@ -25,7 +26,10 @@ from pipeline.unlearning.subject import open_forest, open_subject
 from stages import PARAMS, run
 
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")
-FEATURES, UNLEARNING, EVALUATION = Path("data/features.zarr"), Path("data/unlearning"), Path("data/evaluation")
+FEATURES, CORRELATION = Path("data/features.zarr"), Path("data/correlation.zarr")
+UNLEARNING, EVALUATION = Path("data/unlearning"), Path("data/evaluation")
+SAE_BENCH = EVALUATION.parent / "partial/sae_bench"  # outlives a killed or repeated call, with every finished eval
+PLACES = Places(DENDROGRAM, CORRELATION, FEATURES, SAE, CORPUS, MODEL)
 
 
 def main() -> str:
@@ -45,8 +49,9 @@ def main() -> str:
         write_json(folder / "language_model.json", {"language_model": language_model})
         sae = sae_figures(bench, before, codes.latent_counts(), shared.seed)
         write_json(folder / "sae.json", {"sae": sae})
-        forest, held_out = open_forest(DENDROGRAM), count_firing(bench)
-        hierarchy = hierarchy_figures(forest, DENDROGRAM, held_out, codes, CORPUS, shared.seed)
+        forest, held_out, decoder = open_forest(DENDROGRAM), count_firing(bench), subject.dictionary.W_dec.cpu().numpy()
+        groups = folder / "tree/groups.json"
+        hierarchy = hierarchy_figures(forest, held_out, decoder, PLACES, shared.seed, groups)
         write_json(folder / "hierarchy.json", {"hierarchy": hierarchy})
         scale = read_json(DENDROGRAM / "groups.json")["scale"]
         tree, cuts = forest.trees[scale], forest.cuts[scale]
@@ -56,15 +61,10 @@ def main() -> str:
         write_json(folder / "scope.json", scope)
         unlearning = all_forgetting_figures(bench, before, subject.targets, UNLEARNING, shared.seed)
         write_json(folder / "unlearning.json", unlearning)
-        summary = run_saebench(
-            MODEL,
-            SAE,
-            CORPUS,
-            folder / "sae_bench",
-            settings.sae_bench,
-            subject.layer,
-            bench_settings(settings, shared, device),
-        )
+        bench_of = edits_of(UNLEARNING, settings.sae_bench_edits)
+        asked, sizes = settings.sae_bench, bench_settings(settings, shared, device)
+        summary = run_saebench(MODEL, SAE, CORPUS, SAE_BENCH, asked, subject.layer, sizes, bench_of)
+        keep(SAE_BENCH, folder / "sae_bench", asked)
     failed = "".join(f"; sae-bench {name} failed: {reason}" for name, reason in summary["failed"].items())
     m, s = language_model["means"], sae["means"]
     return (

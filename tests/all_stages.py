@@ -31,6 +31,7 @@ SHRUNK = {
         "rmu": QUICK,
     },
     "evaluation": {
+        "data": "local",
         "context_length": 32,
         "probe_train_size": 16,
         "probe_test_size": 8,

@@ -26,6 +26,7 @@ def main(job_path: Path) -> None:
     llama_dir = save_model(job.out_dir / "llama", llama())
     found = {"gemma": against_transformers(job.model_dir), "llama": against_transformers(llama_dir)}
     found["seed_config"] = seed_config(job)
+    found["edited_codes"] = edited_codes(job)
     found["refusals"] = refusals(job)
     stock_by_hand(job, job.out_dir / "stock")
     found |= {name: plumbing(job, name) for name in ("sae_probes", "absorption", "unlearning")}
@@ -54,6 +55,27 @@ def against_transformers(model_dir: Path) -> dict[str, float]:
 
 def _gap(ours, theirs) -> float:
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+
+
+def edited_codes(job: Job) -> dict[str, float]:
+    """sae-bench's reconstruction under an edit against that of ``pipeline.unlearning``, without the SAE's error."""
+    import torch
+
+    from pipeline.evaluation.saebench.job import Edit
+    from pipeline.evaluation.saebench.sae import bench_saes
+    from pipeline.sae.folder import load_dictionary
+    from pipeline.unlearning.applying import rewrite
+    from pipeline.unlearning.edit import no_edit
+
+    latents, values, factors = (3, 7, 20), (-2.0, 0.0, 0.5), (0.0, 0.0, 1.5)
+    dictionary = load_dictionary(job.sae_dir)
+    plain, (_, edited) = bench_saes(replace(job, edits={"e": Edit(latents, values, factors)}), dictionary)
+    columns = map(torch.tensor, (latents, values, factors))
+    edit = no_edit("", (), 1)._replace(**dict(zip(("latents", "values", "factors"), columns, strict=True)))
+    acts = torch.randn(4, 9, dictionary.d_model, generator=torch.Generator().manual_seed(0))
+    expected = rewrite(edit, dictionary, acts, torch.ones(4, 9, dtype=torch.bool)) - acts  # what the edit adds
+    found = edited(acts) - plain[1](acts)
+    return {"largest_difference": _gap(found, expected), "changed": expected.norm().item()}
 
 
 def refusals(job: Job) -> list[str]:
@@ -186,7 +208,9 @@ def unlearning_job(job: Job) -> Job:
     name = "google/gemma-2-2b-it"
     model.serve(job.model_dir, name)
     shutil.rmtree(job.out_dir / "scratch", ignore_errors=True)
-    return replace(job, model_name=name, settings=settings, edits={"tree": Edit(tuple(range(40, 10, -1)))})
+    ranking = tuple(range(40, 10, -1))
+    edit = Edit(ranking, (0.0,) * len(ranking), (0.0,) * len(ranking))
+    return replace(job, model_name=name, settings=settings, edits={"tree": edit})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from import_graph import ROOT, closure, file_of, is_ours, modules
 from pipeline.settings.resolve import Params
 
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-TOOLS = {"inspect", "compare", "export", "study", "scope"}  # commands for people, not stages of the graph
+TOOLS = {"agreement", "inspect", "compare", "export", "study", "scope"}  # commands for people, not stages of the graph
 
 
 def code_dependencies(name: str) -> set[str]:

@@ -7,12 +7,13 @@ from scipy.sparse import csr_array
 from sklearn.metrics import adjusted_mutual_info_score
 
 from pipeline.activations.codes import SparseCodes
-from pipeline.evaluation.coherence import coherence_lift
+from pipeline.evaluation.coherence import decoder_lift, firing_lift
+from pipeline.evaluation.cut_agreement import purity
 from pipeline.evaluation.figures import Figures
 from pipeline.evaluation.forgetting import drops_by_node, sibling_precision
-from pipeline.evaluation.intervals import ratio_error, standard_error
+from pipeline.evaluation.intervals import half_sample_error, ratio_error, standard_error
 from pipeline.evaluation.true_edges import edge_scores, places_of
-from pipeline.evaluation.truth import FEWEST, Belonging, belonging, best_ami
+from pipeline.evaluation.truth import FEWEST, Belonging, belonging, best_ami, cut_truth
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.unlearning.statistics import Firing
 
@@ -150,12 +151,41 @@ def test_groups_that_fire_together_are_coherent_and_random_ones_are_not():
     topic = rng.random((200, 8)) < 0.3
     present = np.repeat(topic, 5, axis=1) & (rng.random((200, 40)) < 0.9)
     groups = [np.arange(5 * g, 5 * g + 5) for g in range(8)]
-    lift, stderr = coherence_lift(groups, held_out(present.astype(float)), seed=0)
-    assert lift > 0.6 and stderr < 0.1
+    lift = firing_lift(groups, held_out(present.astype(float)), seed=0)
+    assert lift.gain.mean() > 0.6 and lift.group.tolist() == list(range(8))
+    expected = [np.corrcoef(present[:, group].T)[np.triu_indices(5, 1)].mean() for group in groups]
+    assert lift.own == pytest.approx(expected)
     mixed = [np.arange(g, 40, 8) for g in range(8)]
-    lift, _ = coherence_lift(mixed, held_out(present.astype(float)), seed=0)
-    assert abs(lift) < 0.15
+    assert abs(firing_lift(mixed, held_out(present.astype(float)), seed=0).gain.mean()) < 0.15
 
 
-def test_single_latents_have_no_coherence():
-    assert coherence_lift([np.array([0]), np.array([1])], held_out(np.eye(4)), seed=0) is None
+def test_single_latents_and_latents_that_tell_nothing_have_no_coherence():
+    assert len(firing_lift([np.array([0]), np.array([1])], held_out(np.eye(4)), seed=0).group) == 0
+    always = np.ones((4, 3))
+    assert len(firing_lift([np.array([0, 1])], held_out(always), seed=0).group) == 0
+
+
+def test_decoders_of_a_group_that_point_one_way():
+    rng = np.random.default_rng(0)
+    ways = np.repeat(rng.normal(size=(10, 16)), 4, axis=0) + 0.1 * rng.normal(size=(40, 16))
+    groups = [np.arange(4 * g, 4 * g + 4) for g in range(10)]
+    lift = decoder_lift(groups, ways, np.ones(40), seed=0)
+    unit = ways / np.linalg.norm(ways, axis=1, keepdims=True)
+    expected = [(unit[group] @ unit[group].T)[np.triu_indices(4, 1)].mean() for group in groups]
+    assert lift.own == pytest.approx(expected)
+    assert lift.gain.min() > 0.6 and np.abs(lift.random).max() < 0.4
+
+
+def test_the_error_over_halves_is_that_of_a_mean():
+    values = np.random.default_rng(0).random(400)
+    error = half_sample_error(lambda items: np.array([values[items].mean(), 1.0]), 400, seed=0)
+    assert error == pytest.approx([values.std() / 20, 0], rel=0.4)
+
+
+def test_a_cut_is_read_off_where_groups_hold_several_features_of_a_class():
+    tree = FeatureTree(np.array([[0, 1, 0.1, 2], [2, 3, 0.1, 2], [4, 5, 0.6, 4]]), np.arange(4))
+    truth = Belonging(np.arange(4), np.array([0, 0, 1, 1]))
+    assert cut_truth(tree, truth, 0.5) is None, "four features are too few"
+    big = FeatureTree(linkage(np.repeat(np.arange(10.0), 3)[:, None] + 0.01 * np.arange(30)[:, None]), np.arange(30))
+    found = cut_truth(big, Belonging(np.arange(0, 29), np.repeat(np.arange(10), 3)[:29]), 0.9)
+    assert purity(*found) == 1 and len(found.groups) == 29

@@ -310,3 +310,37 @@ def test_help_imports_nothing_heavy(root: Path) -> None:
     assert not [
         line for line in done.stderr.splitlines() if line.rsplit("|", 1)[-1].strip() in ("dvc", "torch", "yaml")
     ]
+
+
+EVALUATE = """
+import json
+from pathlib import Path
+from stages import run
+
+def main():
+    failed = {"unlearning": "the data set is\\ngated"} if Path("gated").exists() else {}
+    place = Path("data/evaluation/sae_bench")
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "summary.json").write_text(json.dumps({"failed": failed}))
+    return "evaluated"
+
+if __name__ == "__main__":
+    run("evaluate", main)
+"""
+
+
+def test_an_eval_that_failed_costs_itself_only_and_is_tried_again(project: Path) -> None:
+    """The results are there, the exit code tells, and the same command runs that stage again until it succeeds."""
+    write(project / "stages/evaluate.py", EVALUATE)
+    stage = "  evaluate: {cmd: exec python -m stages.evaluate, outs: [data/evaluation, data/times/evaluate.json]}\n"
+    write(project / "dvc.yaml", DVC_YAML.rstrip() + "\n" + stage)
+    write(project / "gated", "")
+    first = call(project, "run_1")
+    assert first.code == 3
+    assert (project.parent / "run_1/final_info.json").exists()
+    assert "sae-bench's unlearning failed: the data set is gated; all else is in" in first.err[-1]
+    assert call(project, "run_1").code == 3, "still gated"
+    (project / "gated").unlink()
+    third = call(project, "run_1")
+    assert third.code == 0 and any("ran evaluate" in line for line in third.out)
+    assert any("nothing reran" in line for line in call(project, "run_1").out)

@@ -9,10 +9,10 @@ from tokenizers import Tokenizer, decoders, models
 
 from pipeline.activations.codes import CodesStore, SparseCodes
 from pipeline.errors import PipelineError
+from pipeline.evaluation import labels
 from pipeline.files import write_json
 from pipeline.hierarchy.tree import FeatureTree, load_tree
 from pipeline.language_model.token_text import TokenText
-from pipeline.report import labels
 from pipeline.report.activity import activity
 from pipeline.report.contexts import Passages
 from pipeline.report.reading import Reading, read_codes

@@ -10,8 +10,10 @@ import random
 import string
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 from tiny_lm import gemma
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -19,9 +21,15 @@ from transformers import PreTrainedTokenizerFast
 
 from pipeline.errors import PipelineError
 from pipeline.evaluation.saebench import run
+from pipeline.evaluation.saebench.edits import edits_of
 from pipeline.evaluation.saebench.job import BenchSettings, Edit, Job, read_job
 from pipeline.evaluation.saebench.results import result_path
+from pipeline.evaluation.saebench.sizes import bench_settings
 from pipeline.files import read_json, write_json, write_jsonl
+from pipeline.settings.evaluation import EvaluationSettings
+from pipeline.settings.run import RunSettings
+from pipeline.settings.strict import parse
+from pipeline.unlearning.edit import clamped, save_edit
 
 D_MODEL, D_SAE = 32, 64
 TOPICS, KINDS = ("a", "b", "c", "d"), ("x", "y")
@@ -41,6 +49,7 @@ SETTINGS = BenchSettings(
     core_sparsity_batches=2,
 )
 EVALS = ("core", "sparse_probing", "tpp", "scr")
+MASKED = Edit(tuple(range(D_SAE // 2)), (0.0,) * (D_SAE // 2), (0.0,) * (D_SAE // 2))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +110,7 @@ def finished(folders) -> tuple[Path, dict]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "WORKER", "saebench_process")
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
-        summary = _run(folders, out, EVALS, edits={"masked": Edit(tuple(range(D_SAE // 2)))})
+        summary = _run(folders, out, EVALS, edits={"masked": MASKED})
     return out, summary
 
 
@@ -182,7 +191,7 @@ def test_the_published_unlearning_score_is_sae_benchs_own_for_a_flat_and_for_a_g
 
 def test_a_second_call_runs_nothing(finished, folders, monkeypatch):
     monkeypatch.setattr(run, "_worker", lambda job: pytest.fail("a worker was started"))
-    again = _run(folders, finished[0], EVALS, edits={"masked": Edit(tuple(range(D_SAE // 2)))})
+    again = _run(folders, finished[0], EVALS, edits={"masked": MASKED})
     assert again == finished[1]
 
 
@@ -261,7 +270,7 @@ def test_a_job_comes_back_from_its_file(tmp_path):
         model_name="m",
         content="c",
         settings=SETTINGS,
-        edits={"e": Edit((1, 2), -3.0)},
+        edits={"e": Edit((1, 2), (-3.0, 0.0), (0.0, 0.5))},
     )
     job.write(tmp_path / "job.json")
     assert read_job(tmp_path / "job.json") == job
@@ -279,3 +288,48 @@ def test_local_data_is_never_searched_on_the_hub(folders, tmp_path):
 
 def _places(folders: Path, out: Path) -> tuple:
     return folders / "model", folders / "sae", folders / "corpus", out, ("core",), "blocks.1.hook_resid_post"
+
+
+def test_standard_errors_are_those_over_data_sets(finished):
+    out, summary = finished
+    rows = read_json(out / "sparse_probing/sae_custom_sae_eval_results.json")["eval_result_details"]
+    values = np.array([row["sae_top_1_test_accuracy"] for row in rows])
+    expected = values.std(ddof=1) / np.sqrt(len(values))
+    assert summary["stderrs"]["sparse_probing"]["sae_top_1_test_accuracy"] == pytest.approx(expected)
+    assert summary["stderrs"]["core"] == {}, "its rows are latents"
+
+
+def test_an_edit_rewrites_codes_as_the_pipeline_does(finished):
+    found = read_json(finished[0] / "found.json")["edited_codes"]
+    assert found["largest_difference"] < 1e-5
+    assert found["changed"] > 0
+
+
+def test_what_was_finished_is_copied_and_stays(tmp_path):
+    write_json(tmp_path / "out/summary.json", {"failed": {"tpp": "no"}})
+    for name in ("core", "scr", "scratch"):
+        write_json(tmp_path / "out" / name / "done.json", {})
+    run.keep(tmp_path / "out", tmp_path / "kept", ("core", "tpp"))
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["core", "summary.json"]
+    assert (tmp_path / "out/core/done.json").exists()
+
+
+def test_edits_of_latents_are_taken_over_and_others_are_refused(tmp_path):
+    edit = clamped("subtree", "topic", ("d", "t"), 1, [[5, 3], [9]], torch.ones(10), 2.0, {})
+    save_edit(tmp_path / "subtree/topic", edit)
+    found = edits_of(tmp_path, ["subtree/topic", "level_cut/topic"])
+    assert found == {"subtree_topic": Edit((5, 3, 9), (-2.0,) * 3, (0.0,) * 3)}
+    save_edit(tmp_path / "grad_diff/topic", edit._replace(weights={"w": torch.ones(1)}))
+    with pytest.raises(PipelineError, match="has grad_diff/topic, which does more than rewrite latents"):
+        edits_of(tmp_path, ["grad_diff/topic"])
+
+
+def test_a_gemma_run_probes_with_the_seeds_configuration(root):
+    """Whatever run.seed is: its draw of texts is sae-bench's own, as in the seed's baseline."""
+    overlay = yaml.safe_load((root / "runs/gemma-2-2b.yaml").read_text())["evaluation"]
+    params = yaml.safe_load((root / "params.yaml").read_text())["evaluation"]
+    settings = bench_settings(parse(EvaluationSettings, params | overlay, "evaluation"), RunSettings(seed=7), "cuda")
+    default = BenchSettings()
+    for name in ("data", "dtype", "context_length", "llm_batch_size", "sae_batch_size", "k_values", "seed"):
+        assert getattr(settings, name) == getattr(default, name), name
+    assert (settings.probe_train_size, settings.probe_test_size) == (4000, 1000)

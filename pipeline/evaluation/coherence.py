@@ -1,51 +1,60 @@
-"""Do the latents of a group fire together on text that the tree never saw?"""
+"""Do the latents of a group belong together: do they fire together on text that the tree never saw, and point one way?
+
+Each measure is the mean over a group's pairs of latents, minus the same of random groups as large and as busy.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.evaluation.random_groups import by_rate
 from pipeline.unlearning.statistics import Firing
 
-N_DRAWS = 20
+N_DRAWS = 20  # random groups for each group
 
 
-def coherence_lift(groups: list[np.ndarray], firing: Firing, seed: int) -> tuple[float, float] | None:
-    """Mean within-group correlation of firing in held-out texts, minus that of random groups; with a standard error.
+class Lift(NamedTuple):
+    """Of every group of at least two latents that fire: its own mean over pairs, and that of its stand-ins."""
 
-    A latent's row is 1 in the texts where it fires. Random groups have the same sizes and are drawn from latents that
-    fire in about as many texts. None when no group has two latents that fire.
-    """
+    group: np.ndarray  # number of the group, int64 [g]
+    own: np.ndarray
+    random: np.ndarray
+
+    @property
+    def gain(self) -> np.ndarray:
+        """What the group has more than random ones, [g]."""
+        return self.own - self.random
+
+
+def firing_lift(groups: list[np.ndarray], firing: Firing, seed: int) -> Lift:
+    """Correlation of firing in held-out texts: a latent's row is 1 in the texts where it fires."""
     present_xs = (firing.fires_xs.toarray() > 0).astype(np.float64)
     count_s = present_xs.sum(0)
-    alive = np.flatnonzero((count_s > 0) & (count_s < len(present_xs)))
-    standard_xs = (present_xs - present_xs.mean(0)) / np.maximum(present_xs.std(0), 1e-12)
-    by_count = alive[np.argsort(count_s[alive], kind="stable")]
-    rng = np.random.default_rng(seed)
-    gains = []
-    for group in groups:
-        members = np.intersect1d(group, alive)
-        if len(members) < 2:
-            continue
-        places = np.searchsorted(count_s[by_count], count_s[members])
-        random = [_within(standard_xs, _matched(by_count, places, rng)) for _ in range(N_DRAWS)]
-        gains.append(_within(standard_xs, members) - float(np.mean(random)))
-    if not gains:
-        return None
-    return float(np.mean(gains)), float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
+    count_s[count_s == len(present_xs)] = 0  # one that fires in every text correlates with nothing
+    standard_xs = (present_xs - present_xs.mean(0)) / np.maximum(present_xs.std(0), 1e-12) / np.sqrt(len(present_xs))
+    return _lift(groups, count_s, seed, lambda members: mean_product(standard_xs[:, members].T))
 
 
-def _matched(by_count: np.ndarray, places: np.ndarray, rng: np.random.Generator, near: int = 20) -> np.ndarray:
-    """One random latent near each place in the order by count, all different."""
-    drawn: set[int] = set()
-    for place in places:
-        start = int(np.clip(place - near // 2, 0, max(0, len(by_count) - near)))
-        window = [int(latent) for latent in by_count[start : start + near] if int(latent) not in drawn]
-        drawn.add(int(rng.choice(window or by_count)))
-    return np.array(sorted(drawn))
+def decoder_lift(groups: list[np.ndarray], decoder_sd: np.ndarray, rate_s: np.ndarray, seed: int) -> Lift:
+    """Cosine of decoder rows [s, d]."""
+    unit_sd = decoder_sd / np.maximum(np.linalg.norm(decoder_sd, axis=1, keepdims=True), 1e-12)
+    return _lift(groups, rate_s, seed, lambda members: mean_product(unit_sd[members]))
 
 
-def _within(standard_xs: np.ndarray, members: np.ndarray) -> float:
-    """Mean correlation over all pairs of members: (|sum of columns|^2 / n - k) / (k (k - 1))."""
-    k, n = len(members), len(standard_xs)
-    if k < 2:
-        return 0.0
-    total = np.square(standard_xs[:, members].sum(1)).sum() / n
-    return float((total - k) / (k * (k - 1)))
+def mean_product(unit_kd: np.ndarray) -> float:
+    """Mean inner product over all pairs of k >= 2 rows of length 1: (|sum of rows|^2 - k) / (k (k - 1))."""
+    k = len(unit_kd)
+    return float((np.square(unit_kd.sum(0)).sum() - k) / (k * (k - 1)))
+
+
+def _lift(groups: list[np.ndarray], rate_s: np.ndarray, seed: int, measure: Callable[[np.ndarray], float]) -> Lift:
+    rng, order = np.random.default_rng(seed), by_rate(rate_s)
+    rows = []
+    for number, group in enumerate(groups):
+        members = group[rate_s[group] > 0]
+        if len(members) >= 2:
+            random = [measure(order.random_group(members, rate_s, rng)) for _ in range(N_DRAWS)]
+            rows.append((number, measure(members), float(np.mean(random))))
+    number, own, random = np.array(rows).reshape(-1, 3).T
+    return Lift(number.astype(np.int64), own, random)

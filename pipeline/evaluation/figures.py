@@ -26,14 +26,23 @@ class Figures:
         """The mean of ``scale * values``, its bootstrap standard error over clusters, and the values by item id."""
         scaled = scale * np.asarray(values, dtype=np.float64)
         self.number(name, float(scaled.mean()), standard_error(scaled, clusters, self.seed))
-        by_id = dict(zip(ids, scaled.round(6).tolist(), strict=True))
-        self.values[name] = {"agg_value": self.means[name], "value_by_index": by_id}
+        self._keep(name, ids, scaled)
+
+    def sample(self, name: str, ids: Sequence[str], values: np.ndarray) -> None:
+        """The mean of independent ``values``, its standard error sd / sqrt(n) if there are several, and the values."""
+        many = len(values) > 1
+        self.number(name, float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if many else None)
+        self._keep(name, ids, values)
 
     def number(self, name: str, value: float, stderr: float | None = None) -> None:
         """One number, with its standard error where it has one."""
         self.means[name] = float(value)
         if stderr is not None:
             self.stderrs[name] = float(stderr)
+
+    def _keep(self, name: str, ids: Sequence[str], values: np.ndarray) -> None:
+        by_id = dict(zip(ids, values.round(6).tolist(), strict=True))
+        self.values[name] = {"agg_value": self.means[name], "value_by_index": by_id}
 
     def as_dict(self) -> dict:
         """The entry as it is written."""

@@ -1,68 +1,77 @@
 """How good the tree is: size, stability, coherence of its cuts, and the truth where it is known."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.activations.codes import CodesStore, SparseCodes
-from pipeline.evaluation.coherence import coherence_lift
+from pipeline.activations.codes import CodesStore
+from pipeline.evaluation.coherence import Lift, decoder_lift, firing_lift
 from pipeline.evaluation.figures import Figures
-from pipeline.evaluation.true_edges import edge_scores, places_of
-from pipeline.evaluation.truth import SHARES, belonging, best_ami
-from pipeline.files import read_json, read_jsonl
-from pipeline.hierarchy.tree import FeatureTree
+from pipeline.evaluation.group_table import group_table
+from pipeline.evaluation.known_tree import truth_figures
+from pipeline.evaluation.resampled_trees import stability_figures
+from pipeline.files import read_json, read_jsonl, write_json
+from pipeline.hierarchy.correlation_file import read_correlation
 from pipeline.unlearning.statistics import Firing
 from pipeline.unlearning.subject import Forest
 
 
+class Places(NamedTuple):
+    """Where the stages before have put what is needed here."""
+
+    dendrogram: Path
+    correlation: Path
+    codes: Path
+    sae: Path
+    corpus: Path
+    model: Path
+
+
 def hierarchy_figures(
-    forest: Forest, dendrogram: Path, firing: Firing, store: CodesStore, corpus_dir: Path, seed: int
+    forest: Forest, firing: Firing, decoder_sd: np.ndarray, places: Places, seed: int, groups_file: Path
 ) -> dict:
     """Figures of the default tree, and the agreement of both scales' trees with the true topics.
 
-    ``stability_*`` is the mean ARI of a cut with its bootstrap replicates (over documents) and its shuffled null; the
-    standard error is the replicates' spread. ``firing`` counts held-out texts. An AMI is left out where too few
-    features belong to a class of its level.
+    ``stability_*`` is the mean ARI of a cut with its bootstrap replicates at the same correlation, ``bootstrap_*`` and
+    what follows compare at the same number of groups (``resampled_trees``). ``firing`` counts held-out texts. Writes
+    what is known of every single group to ``groups_file``.
     """
     figures = Figures(seed)
-    stability = read_json(dendrogram / "stability.json")
+    stability = read_json(places.dendrogram / "stability.json")
+    scale, cuts = stability["scale"], [cut["correlation"] for cut in stability["cuts"]]
+    lifts = _cut_figures(figures, stability, forest.cuts[scale], firing, decoder_sd)
+    correlation = read_correlation(places.correlation, scale)
     figures.number("cophenetic_correlation", stability["cophenetic_correlation"])
-    for cut, groups in zip(stability["cuts"], forest.cuts[stability["scale"]], strict=True):
-        level = cut["level"]
-        figures.number(f"groups_level_{level}", cut["groups"])
-        figures.number(f"stability_ari_level_{level}", cut["ari"], cut["ari_sd"])
-        figures.number(f"stability_null_level_{level}", cut["ari_null"])
-        lift = coherence_lift(groups, firing, seed)
-        if lift:
-            figures.number(f"coherence_lift_level_{level}", *lift)
-    corpus = read_json(corpus_dir / "corpus.json")
+    stability_figures(
+        figures, forest.trees[scale], correlation, places.codes, stability["linkage"], cuts, places.sae / "snapshots"
+    )
+    store = CodesStore.open(places.codes)
+    corpus = read_json(places.corpus / "corpus.json")
     if corpus["source"]["kind"] == "world":
-        correlations = [cut["correlation"] for cut in stability["cuts"]]
-        _compare_with_truth(
-            figures, forest.trees, correlations, store.all(), list(read_jsonl(corpus_dir / "train.jsonl"))
-        )
+        truth_figures(figures, forest.trees, scale, cuts, store.all(), list(read_jsonl(places.corpus / "train.jsonl")))
+    write_json(groups_file, group_table(forest.cuts[scale], cuts, lifts, store, places.model))
     return figures.as_dict()
 
 
-def _compare_with_truth(
-    figures: Figures,
-    trees: dict[str, FeatureTree],
-    correlations: list[float],
-    codes: SparseCodes,
-    documents: list[dict],
-) -> None:
-    """AMI with every level's classes, the features behind it, and the edges of the cuts with shuffled leaves beside."""
-    for depth, (level, share) in enumerate(SHARES.items(), start=1):
-        truth = belonging(codes, documents, depth, share)
-        for scale, tree in trees.items():
-            figures.number(f"{level}_features_{scale}", len(truth.inside(tree).latents))
-            ami = best_ami(tree, truth)
-            if ami is not None:
-                figures.number(f"{level}_ami_{scale}", ami)
-    places = places_of(codes, documents)
-    for scale, tree in trees.items():
-        shuffled = tree.shuffled(np.random.default_rng(figures.seed))
-        scores, null = (edge_scores([t.cut(c) for c in correlations], places) for t in (tree, shuffled))
-        for name, score in scores._asdict().items():
-            figures.number(f"parent_{name}_{scale}", score)
-        figures.number(f"parent_f1_null_{scale}", null.f1)
+def _cut_figures(
+    figures: Figures, stability: dict, cuts: list[list[np.ndarray]], firing: Firing, decoder_sd: np.ndarray
+) -> list[dict[str, Lift]]:
+    """Size, stability and coherence of every cut; returns the coherence group by group."""
+    rate_s = firing.fires_xs.sum(0)
+    lifts = []
+    for cut, groups in zip(stability["cuts"], cuts, strict=True):
+        level = cut["level"]
+        figures.number(f"groups_level_{level}", cut["groups"])
+        figures.number(f"stability_ari_level_{level}", cut["ari"], cut["ari_sd"] / np.sqrt(stability["replicates"]))
+        figures.number(f"stability_null_level_{level}", cut["ari_null"])
+        lifts.append(
+            {
+                "coherence_lift": firing_lift(groups, firing, figures.seed),
+                "decoder_lift": decoder_lift(groups, decoder_sd, rate_s, figures.seed),
+            }
+        )
+        for name, lift in lifts[-1].items():
+            if len(lift.group):
+                figures.sample(f"{name}_level_{level}", [str(group) for group in lift.group], lift.gain)
+    return lifts

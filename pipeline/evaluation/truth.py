@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
 from pipeline.activations.codes import SparseCodes
+from pipeline.evaluation.cut_agreement import grouped
 from pipeline.hierarchy.tree import FeatureTree
 
 # A feature belongs to a class of a level when this share of its activation falls there.
@@ -70,23 +71,65 @@ def belonging(codes: SparseCodes, documents: list[dict], depth: int, share: floa
     return Belonging(chosen, owner_s[chosen])
 
 
-def best_ami(tree: FeatureTree, truth: Belonging) -> float | None:
-    """AMI of the best cut into 4 to 400 groups, over the features that belong somewhere.
+class BestCut(NamedTuple):
+    """The cut that agrees most with the truth: its AMI, and group and class of every feature behind it."""
+
+    ami: float
+    groups: np.ndarray
+    classes: np.ndarray
+
+
+def best_cut(tree: FeatureTree, truth: Belonging) -> BestCut | None:
+    """The best cut into 4 to 400 groups by AMI, over the features that belong somewhere.
 
     None with fewer than ``FEWEST`` such features in the tree, or all of one class. The cut is chosen with the truth, so
     this is what the tree contains, not what a user would read off it.
     """
     latents, classes = truth.inside(tree)
-    if len(latents) < FEWEST or len(np.unique(classes)) < 2:
+    if not _enough(classes):
         return None
-    leaf_of = np.zeros(int(tree.latents.max()) + 1, np.int64)
-    leaf_of[tree.latents] = np.arange(tree.n_leaves)
-    leaves = leaf_of[latents]
+    leaves = _leaves(tree, latents)
     heights = np.sort(tree.linkage[:, 2])
-    best = 0.0
+    best, parts = BestCut(0.0, np.zeros_like(classes), classes), 0
     for n_groups in N_GROUPS:
         if n_groups > tree.n_leaves:
             break
         labels = tree.labels(1 - heights[tree.n_leaves - n_groups - 1])[leaves]
-        best = max(best, float(adjusted_mutual_info_score(classes, labels)))
+        if len(np.unique(labels)) == parts:  # a finer cut refines: these features are still grouped as before
+            continue
+        parts = len(np.unique(labels))
+        found = float(adjusted_mutual_info_score(classes, labels))
+        if found > best.ami:
+            best = BestCut(found, labels, classes)
     return best
+
+
+def best_ami(tree: FeatureTree, truth: Belonging) -> float | None:
+    """The AMI of ``best_cut``."""
+    best = best_cut(tree, truth)
+    return None if best is None else best.ami
+
+
+class CutTruth(NamedTuple):
+    """One cut against the classes of a level, over features of groups that hold two of them or more."""
+
+    groups: np.ndarray
+    classes: np.ndarray
+
+
+def cut_truth(tree: FeatureTree, truth: Belonging, correlation: float) -> CutTruth | None:
+    """The groups of a cut, as a user reads them, beside the truth. None with too few features, as in ``best_cut``."""
+    latents, classes = truth.inside(tree)
+    labels = tree.labels(correlation)[_leaves(tree, latents)] if len(latents) else latents
+    kept = grouped(labels)
+    return CutTruth(labels[kept], classes[kept]) if _enough(classes[kept]) else None
+
+
+def _enough(classes: np.ndarray) -> bool:
+    return len(classes) >= FEWEST and len(np.unique(classes)) >= 2
+
+
+def _leaves(tree: FeatureTree, latents: np.ndarray) -> np.ndarray:
+    leaf_of = np.zeros(int(tree.latents.max()) + 1, np.int64)
+    leaf_of[tree.latents] = np.arange(tree.n_leaves)
+    return leaf_of[latents]

@@ -14,7 +14,7 @@ from pipeline.files import read_json
 
 SEED_BASELINE = "seed_baseline/sparse_probing"
 _KEYS = re.compile(
-    r"language_model|sae|hierarchy|unlearning/\w+/[^/]+|scope/\w+|few_shot/\w+/\d+|relearning/\w+|sae_bench/\w+|"
+    r"language_model|sae|hierarchy|unlearning/\w+/[^/]+|scope/\w+|few_shot/\w+/\d+|relearning/\w+|sae_bench/\w+(/\w+)?|"
     + SEED_BASELINE
 )
 
@@ -34,7 +34,11 @@ def collect(
     """The content of ``final_info.json``: evaluation entries, sae-bench's own metrics, the seed's figures unchanged."""
     collected = {key: _entry(key, entry["means"], entry["stderrs"]) for key, entry in entries.items()}
     for name, metrics in sae_bench.get("metrics", {}).items():
-        collected[f"sae_bench/{name}"] = _entry(f"sae_bench/{name}", metrics, {})
+        errors = sae_bench.get("stderrs", {}).get(name, {})
+        collected[f"sae_bench/{name}"] = _entry(f"sae_bench/{name}", metrics, errors)
+    for edit, evals in sae_bench.get("edited", {}).items():
+        for name, metrics in evals.items():
+            collected[f"sae_bench/{name}/{edit}"] = _entry(f"sae_bench/{name}/{edit}", metrics, {})
     collected[SEED_BASELINE] = _entry(SEED_BASELINE, seed, {})
     return collected
 

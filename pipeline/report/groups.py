@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.evaluation.labels import of_groups, top_words
 from pipeline.report.evidence import Evidence
-from pipeline.report.labels import of_groups, top_words
 from pipeline.report.reading import Reading
 from pipeline.settings.report import ReportSettings
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from scipy import sparse
 
 from pipeline.activations.codes import CodesStore, SparseCodes
+from pipeline.evaluation.labels import Words, count_words, sample, words_of
 from pipeline.files import read_jsonl
 from pipeline.language_model.token_text import TokenText
 from pipeline.report.activity import Activity, activity
-from pipeline.report.labels import Words, count_words, sample, words_of
 
 
 class Reading(NamedTuple):

@@ -121,21 +121,18 @@ def entry_table(evidence: Evidence, key: str) -> Markup:
 
 
 def hierarchy(evidence: Evidence) -> Markup:
-    """Per cut: groups, stability against the null, coherence; then what is said of the whole tree."""
+    """What is said of every cut (groups, stability against nulls, coherence, truth), then of the whole tree."""
     means, stderrs = evidence.means("hierarchy"), evidence.stderrs("hierarchy")
-    names = ("groups", "stability_ari", "stability_null", "coherence_lift")
+    names = list(dict.fromkeys(name.partition("_level_")[0] for name in means if "_level_" in name))
+    levels = [cut["level"] for cut in evidence.groups["cuts"]]
     rows = [
         [
-            f"cut {cut['level']}",
-            f"{cut['correlation']:.2f}",
-            *(
-                figure_of(means, stderrs, f"{name}_level_{cut['level']}", 1, 0 if name == "groups" else 3)
-                for name in names
-            ),
+            name,
+            *(figure_of(means, stderrs, f"{name}_level_{level}", 1, 0 if name == "groups" else 3) for level in levels),
         ]
-        for cut in evidence.groups["cuts"]
+        for name in names
     ]
-    head = ["", "merged at r ≥", "groups of 2 or more", "stability (ARI)", "stability, null", "coherence lift"]
+    head = ["", *(f"cut {cut['level']}, r ≥ {cut['correlation']:.2f}" for cut in evidence.groups["cuts"])]
     rest = {name: value for name, value in means.items() if "_level_" not in name}
     of_tree = [[name, figure_of(rest, stderrs, name, 1, 3)] for name in rest]
     return joined([table(head, rows), table(["whole tree", "value"], of_tree)])
@@ -143,11 +140,13 @@ def hierarchy(evidence: Evidence) -> Markup:
 
 def sae_bench(evidence: Evidence) -> Markup:
     """sae-bench's figures of this run."""
-    parts = [
-        table([name, "this run"], [[metric, f"{value:.4g}"] for metric, value in metrics.items()])
-        for name, metrics in evidence.sae_bench.get("metrics", {}).items()
-        if name != "sparse_probing" or not evidence.seed.beside
-    ]
+    edited = evidence.sae_bench.get("edited", {})
+    parts = []
+    for name, metrics in evidence.sae_bench.get("metrics", {}).items():
+        if name != "sparse_probing" or not evidence.seed.beside or edited:
+            columns = [metrics, *(evals[name] for evals in edited.values())]
+            rows = [[metric, *(_four_digits(column.get(metric)) for column in columns)] for metric in metrics]
+            parts.append(table([name, "this run", *(f"under {edit}" for edit in edited)], rows))
     for name, reason in evidence.sae_bench.get("failed", {}).items():
         parts.append(tag("p", tag("b", name), " failed: ", reason))
     return joined(parts) if parts or evidence.seed.beside else tag("p", "sae-bench was not run.")
@@ -171,6 +170,10 @@ def seed_baseline(evidence: Evidence) -> Markup:
         f"Of it one must know: {known}. An untrained SAE, that is; figures on other data do not compare one to one."
     )
     return joined([table(head, means), by_data_set, tag("p", note, class_="soft")])
+
+
+def _four_digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _accuracy(value: float | None) -> str:

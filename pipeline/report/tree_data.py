@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.evaluation.labels import of_groups, top_words
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.report.activity import Activity
 from pipeline.report.contexts import Context, Passages
-from pipeline.report.labels import of_groups, top_words
 from pipeline.report.reading import Reading
 from pipeline.report.shown_nodes import coherences, node_sums, shown_nodes, shown_parents
 

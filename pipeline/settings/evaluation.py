@@ -13,6 +13,7 @@ class EvaluationSettings:
     """Section ``evaluation``. The defaults size sae-bench for the embedded world; gemma-2-2b.yaml has the full ones."""
 
     sae_bench: tuple[Eval, ...] = ("core", "sparse_probing")
+    sae_bench_edits: tuple[str, ...] = ("flat_frequency/topic", "subtree/topic")
     data: Literal["local", "hub"] = "local"
     dtype: Literal["float32", "bfloat16"] = "float32"
     context_length: int = 64
@@ -23,6 +24,8 @@ class EvaluationSettings:
     k_values: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
     core_batches: int = 8
     cut_nodes: int = 24
+    forget_corpus: str = ""
+    question_ids: str = ""
 
     def __post_init__(self) -> None:
         for name in ("context_length", "llm_batch_size", "sae_batch_size", "probe_train_size", "probe_test_size"):

@@ -20,10 +20,17 @@ TYPE_IDS = {name: name for name in EVALS} | {
 
 @dataclass(frozen=True)
 class Edit:
-    """Latents that are set to ``clamp`` wherever they fire (0 masks them)."""
+    """Where a latent fires with code z it gets ``factor z + value`` instead, one number of each a latent."""
 
-    latents: tuple[int, ...]
-    clamp: float = 0.0
+    latents: tuple[int, ...]  # in the order of their groups
+    values: tuple[float, ...]  # in the dictionary's own units
+    factors: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.latents) == len(self.values) == len(self.factors),
+            f"an edit of {len(self.latents)} latents has {len(self.values)} values and {len(self.factors)} factors",
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Job:
     hook_layer: int
     hook_name: str
     model_name: str  # what sae-bench records, and keys its caches by
-    content: str  # fingerprint of the model's, the SAE's and the corpus' files
+    content: str  # fingerprint of the model's, the SAE's and the corpus' files, of this adapter and the packages
     settings: BenchSettings = field(default_factory=BenchSettings)
     edits: dict[str, Edit] = field(default_factory=dict)
 
@@ -97,7 +104,10 @@ def read_job(path: Path) -> Job:
     """The job that ``Job.write`` saved."""
     raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.pop("settings").items()}
-    edits = {name: Edit(tuple(edit["latents"]), edit["clamp"]) for name, edit in raw.pop("edits").items()}
+    edits = {
+        name: Edit(*(tuple(edit[key]) for key in ("latents", "values", "factors")))
+        for name, edit in raw.pop("edits").items()
+    }
     folders = {name: Path(raw.pop(name)) for name in ("model_dir", "sae_dir", "corpus_dir", "out_dir")}
     evals = tuple(raw.pop("evals"))
     return Job(**raw, **folders, evals=evals, settings=BenchSettings(**settings), edits=edits)

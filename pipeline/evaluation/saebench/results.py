@@ -1,5 +1,6 @@
 """Figures out of sae-bench's result files."""
 
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,18 @@ def result_path(folder: Path, sae_name: str) -> Path:
 def flat_metrics(folder: Path, sae_name: str) -> dict[str, float]:
     """The metrics of one SAE in an eval's folder."""
     return flat(read_json(result_path(folder, sae_name)))
+
+
+def spread(folder: Path, sae_name: str) -> dict[str, float]:
+    """Standard error, sd / sqrt(n), of every metric that sae-bench gives for each of n >= 2 data sets."""
+    result = read_json(result_path(folder, sae_name))
+    rows = [{**row, **(row.get("metrics") or {})} for row in result.get("eval_result_details") or []]
+    errors = {}
+    for name in flat(result):
+        values = [row[name] for row in rows if isinstance(row.get(name), int | float)]
+        if len(values) == len(rows) >= 2:
+            errors[name] = statistics.stdev(values) / len(values) ** 0.5
+    return errors
 
 
 def flat(result: Mapping[str, Any]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pipeline
 from pipeline.errors import PipelineError
 from pipeline.evaluation.saebench.job import EVALS, BenchSettings, Edit, Job
-from pipeline.evaluation.saebench.results import flat_metrics
+from pipeline.evaluation.saebench.results import flat_metrics, spread
 from pipeline.files import fingerprint, read_json, write_json
 from pipeline.language_model.loading import model_identity, model_source
 
@@ -36,9 +36,9 @@ def run_saebench(
     """Evaluate the SAE, and each of its ``edits``, with sae-bench; returns and writes ``out_dir/summary.json``.
 
     ``out_dir/<eval>/<sae or edit>_custom_sae_eval_results.json`` is what sae-bench wrote, ``out_dir/worker.log`` what
-    it said. The summary, with sae-bench's own metric names, is ``{"metrics": {eval: {name: value}}, "edited": {edit:
-    {eval: {name: value}}}, "unlearning_corrected": {ranking: score}, "failed": {eval: reason}, "seconds", "peak_mb",
-    "model_name", "versions"}``.
+    it said. The summary, with sae-bench's own metric names, is ``{"metrics": {eval: {name: value}}, "stderrs": the same
+    over data sets, "edited": {edit: {eval: {name: value}}}, "unlearning_corrected": {ranking: score}, "failed": {eval:
+    reason}, "seconds", "peak_mb", "model_name", "versions"}``.
 
     An eval that fails, or takes its whole process down, is in ``failed`` and costs no other; one that finished earlier
     in the same ``out_dir`` with the same inputs is not run again.
@@ -52,6 +52,15 @@ def run_saebench(
     write_json(out_dir / "summary.json", summary)
     shutil.rmtree(out_dir / "scratch", ignore_errors=True)
     return summary
+
+
+def keep(out_dir: Path, place: Path, evals: tuple[str, ...]) -> None:
+    """Copy what ``run_saebench`` wrote. ``out_dir`` itself stays, so that a finished eval is never run again."""
+    place.mkdir(parents=True)
+    shutil.copyfile(out_dir / "summary.json", place / "summary.json")
+    for name in evals:
+        if (out_dir / name).exists():
+            shutil.copytree(out_dir / name, place / name)
 
 
 def environment(job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -92,7 +101,9 @@ def _job(
         hook_name=hook_name,
         # A local model never bears a public name: some evals keep caches under it.
         model_name=f"local-{identity['weights_sha256'][:8]}" if local else identity["id"],
-        content=fingerprint([identity, _digest(sae_dir), _digest(corpus_dir)]),
+        content=fingerprint(
+            [identity, _digest(sae_dir), _digest(corpus_dir), _digest(Path(__file__).parent), _versions()]
+        ),
         settings=settings,
         edits=dict(edits or {}),
     )
@@ -143,6 +154,7 @@ def _summary(job: Job, failed: dict[str, str]) -> dict:
     done = {name: read_json(job.out_dir / name / "done.json") for name in finished}
     return {
         "metrics": {name: flat_metrics(job.out_dir / name, "sae") for name in finished},
+        "stderrs": {name: spread(job.out_dir / name, "sae") for name in finished},
         "edited": {edit: {name: flat_metrics(job.out_dir / name, edit) for name in finished} for edit in job.edits},
         "unlearning_corrected": _corrected(job) if "unlearning" in finished else {},
         "failed": failed,
@@ -150,13 +162,17 @@ def _summary(job: Job, failed: dict[str, str]) -> dict:
         "peak_mb": {name: done[name]["peak_mb"] for name in finished},
         "model_name": job.model_name,
         # sae-bench records the caller's git commit as its own; these are what really ran
-        "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
+        "versions": _versions(),
     }
 
 
 def _corrected(job: Job) -> dict:
     """The corrected unlearning score beside the published one, for the SAE's own ranking and for each edit's."""
     return {name: read_json(job.out_dir / "unlearning" / f"{name}_corrected.json") for name in ("sae", *job.edits)}
+
+
+def _versions() -> dict[str, str]:
+    return {package: importlib.metadata.version(package) for package in _PACKAGES}
 
 
 def _digest(folder: Path) -> str:

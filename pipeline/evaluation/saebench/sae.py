@@ -56,19 +56,21 @@ class BenchDictionary(BaseSAE):
 
 
 class EditedDictionary(BenchDictionary):
-    """The same dictionary with chosen latents clamped wherever they fire, as the unlearning edits do."""
+    """The same dictionary with an unlearning edit in it: chosen latents are rewritten wherever they fire."""
 
     def __init__(self, *args, edit: Edit, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        chosen_s = torch.zeros(self.cfg.d_sae, dtype=torch.bool, device=self.W_dec.device)
-        chosen_s[list(edit.latents)] = True
-        self.register_buffer("chosen_s", chosen_s)
-        self.clamp = edit.clamp
+        latents = torch.tensor(edit.latents, dtype=torch.long, device=self.W_dec.device)
+        factor_s, value_s = torch.ones_like(self.norm_s), torch.zeros_like(self.norm_s)
+        factor_s[latents] = torch.tensor(edit.factors, device=factor_s.device)
+        value_s[latents] = torch.tensor(edit.values, device=value_s.device)
+        self.register_buffer("factor_s", factor_s)
+        self.register_buffer("value_s", value_s)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Codes with ``clamp``, in the dictionary's own units, in the place of a chosen latent's positive codes."""
+        """``factor z + value`` where a latent's code z is positive, in units of the decoder's unit rows."""
         codes = super().encode(x)
-        return torch.where((codes > 0) & self.chosen_s, self.clamp * self.norm_s, codes)
+        return torch.where(codes > 0, self.factor_s * codes + self.value_s * self.norm_s, codes)
 
 
 def bench_saes(job: Job, dictionary: Dictionary) -> NamedSAEs:
