@@ -44,9 +44,8 @@ def main(folder: Path) -> None:
     done = {(row["kind"], row["one"], row["two"]) for row in rows}
     for kind, side_of, two, one in wanted(trained, random):
         if (kind, one, two) not in done:
-            rows.append(
-                {"kind": kind, "one": one, "two": two, **compare_sides(side_of(one), side_of(two), CUTS, seed=0)}
-            )
+            found = compare_sides(side_of(one), side_of(two), CUTS, seed=0)
+            rows.append({"kind": kind, "one": one, "two": two, **found})
             write_json(RESULT, {"cuts": CUTS, "scale": TREES.scale, "linkage": TREES.linkage, "pairs": rows})
             print(kind, one, two, found["features"], flush=True)
 

@@ -1,5 +1,8 @@
 """Features and groups of two dictionaries on cases where the answer is known, against scipy and numpy."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from scipy.cluster.hierarchy import linkage
 from scipy.linalg import subspace_angles
 
 from pipeline.activations.codes import SparseCodes
+from pipeline.activations.codes_writer import CodesWriter
 from pipeline.evaluation.crossing import Side, cross, side
 from pipeline.evaluation.feature_match import best_match, code_correlations, decoder_cosines, moments_of
 from pipeline.evaluation.group_replication import group_stability, match_groups, stand_ins
@@ -14,8 +18,11 @@ from pipeline.evaluation.random_dictionary import random_twin
 from pipeline.evaluation.random_groups import by_rate
 from pipeline.evaluation.replication import compare_sides, feature_stability
 from pipeline.evaluation.subspaces import basis, captured, overlap
+from pipeline.files import write_text
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.folder import save_dictionary
+from stages import agreement
 
 N, S, D = 400, 12, 32
 
@@ -162,3 +169,23 @@ def test_two_sides_give_every_measure_with_its_null() -> None:
     for level in found["levels"]:
         assert level["groups"]["groups"] == 4
         assert level["groups"]["correlation"] == pytest.approx(1) and level["random"]["correlation"] < 1
+
+
+def test_the_command_compares_two_data_folders(tmp_path: Path, monkeypatch, capsys) -> None:
+    rng = np.random.default_rng(8)
+    for name, tokens in (("a", 0), ("b", 0), ("c", 1)):
+        codes = codes_of(grouped_codes(9))._replace(token_id=np.full(N, tokens, np.int32))
+        rows = torch.from_numpy(rng.normal(size=(S, D))).float()
+        save_dictionary(tmp_path / name / "data/sae", Dictionary(rows.T, torch.zeros(S), rows, torch.zeros(D)), {})
+        with CodesWriter(tmp_path / name / "data/features.zarr", N, S, {}) as writer:
+            writer.append(codes)
+    monkeypatch.chdir(tmp_path / "a")
+    write_text(Path("data/params.yaml"), "{}")
+    assert agreement.main(["../b/data"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["trained"]["features"]["code_correlation"] == pytest.approx(1), "the same codes"
+    assert found["trained"]["features"]["pw_mcc"] < 0.7, "other directions"
+    assert found["trained"]["trees"]["bakers_gamma"] == pytest.approx(1)
+    assert agreement.main(["../c/data"]) == 1
+    assert "hold codes of different tokens" in capsys.readouterr().err
+    assert agreement.main([]) == 2

@@ -53,8 +53,8 @@ def _side(
     by_document = dendrogram.scale == "document"
     source = Source(codes, dendrogram.scale, correlation.window if by_document else None)
     similarity = correlation.document_similarity if by_document else correlation.token_similarity
-    with computing("threads", 1, correlation.memory_mib) as shared:
-        plan = plan_for(source, correlation.memory_mib, 1, shared)
+    with computing("threads", 1, correlation.memory_mib) as hands:
+        plan = plan_for(source, correlation.memory_mib, hands)
         found = correlate(source, similarity, None, correlation.alpha, plan)
     tree = build_tree(found, dendrogram.min_firings, dendrogram.linkage)
     return side(decoder_sd, moments_of(CodesStore.open(codes).all()), tree)
