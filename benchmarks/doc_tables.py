@@ -5,6 +5,7 @@
 rewrites what stands between `<!-- table NAME -->` and `<!-- end -->` in docs/*.md; a test compares.
 """
 
+import functools
 import json
 import re
 from collections import defaultdict
@@ -196,6 +197,58 @@ def sae_synthetic(found: dict[str, Any]) -> str:
     return markdown([*head, "parent F1", "parent silent", "triplets", "purity, depth 1", "depth 2"], lines)
 
 
+_FEATURES = {
+    "absolute cosine with the partner by decoder (PW-MCC)": "pw_mcc",
+    "share below 0.7": "share_unstable",
+    "correlation of codes with the partner by code": "code_correlation",
+}
+_TREES = {
+    **{f"ARI, cut {level}": f"ari_level_{level}" for level in (1, 2, 3)},
+    **{f"AMI, cut {level}": f"ami_level_{level}" for level in (1, 2, 3)},
+    "cophenetic correlation": "cophenetic",
+    "Baker's gamma": "bakers_gamma",
+    "triplets": "triplets",
+    "Fowlkes-Mallows": "bk",
+}
+_GROUPS = {
+    "correlation of summed codes": "correlation",
+    "the same of their members one by one": "members_correlation",
+    "overlap of spans": "overlap",
+    "unstable members: squared cosine with the partner": "unstable_overlap",
+    "captured by the group": "unstable_captured",
+    "captured by partner and random others": "unstable_captured_by_partner",
+}
+
+
+def hierarchy_stability(found: dict[str, Any]) -> str:
+    """Means over pairs of dictionaries: of five seeds, what chance gives beside, and of random directions."""
+    columns = (("trained", "trees", "groups"), ("trained", "trees_null", "random"), ("random", "trees", "groups"))
+    of_kind = {kind: [row for row in found["pairs"] if row["kind"] == kind] for kind in ("trained", "random")}
+    rows = [
+        [f"features: {name}", _over(of_kind["trained"], "features", key), "", _over(of_kind["random"], "features", key)]
+        for name, key in _FEATURES.items()
+    ]
+    rows += [
+        [f"trees: {name}", *(_over(of_kind[kind], tree, key) for kind, tree, _ in columns)]
+        for name, key in _TREES.items()
+    ]
+    for level, cut in enumerate(found["cuts"]):
+        rows += [
+            [
+                f"r ≥ {cut:.2f}: {name}",
+                *(_over(of_kind[kind], "levels", level, group, key) for kind, _, group in columns),
+            ]
+            for name, key in _GROUPS.items()
+        ]
+    return markdown(["", "five seeds", "shuffled leaves, random groups", "random dictionaries"], rows)
+
+
+def _over(rows: list[dict[str, Any]], *path: str | int) -> str:
+    """Mean over pairs and its standard error."""
+    values = [functools.reduce(lambda at, key: at[key], path, row) for row in rows]
+    return f"{mean(values):.3f} ± {stdev(values) / len(values) ** 0.5:.3f}"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "store_speed": store_speed,
     "store_compression": store_compression,
@@ -204,6 +257,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "correlation_planted": correlation_planted,
     "real_codes": real_codes,
     "world_tree": world_tree,
+    "hierarchy_stability": hierarchy_stability,
     "scope": scope,
     "report_sizes": report_sizes,
     "inspect_speed": inspect_speed,

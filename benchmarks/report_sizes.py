@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.activations.codes import SparseCodes
+from pipeline.evaluation.labels import count_words, words_of
 from pipeline.files import read_jsonl
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.language_model.token_text import TokenText
 from pipeline.report.activity import activity
 from pipeline.report.evidence import Evidence, read_evidence
-from pipeline.evaluation.labels import count_words, words_of
 from pipeline.report.node_measures import node_measures
 from pipeline.report.page import Pictures, page
 from pipeline.report.reading import Reading
