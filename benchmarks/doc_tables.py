@@ -1,4 +1,4 @@
-"""The tables of docs/, from the results beside this file.
+"""The tables of docs/, from the results beside this file and from the study's.
 
     uv run python -m benchmarks.doc_tables
 
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
+
+from benchmarks import study_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -266,6 +268,11 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+TABLES |= study_tables.TABLES
+# Where the results of a table are, if not in benchmarks/ under its name.
+RESULTS = {name: f"docs/study/{study_tables.KINDS[name]}.json" for name in study_tables.TABLES}
+
+
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -275,7 +282,7 @@ def filled(page: str) -> str:
     """The page with every table made anew."""
 
     def fill(match: re.Match[str]) -> str:
-        found = json.loads((ROOT / "benchmarks" / f"{match[2]}.json").read_text(encoding="utf-8"))
+        found = json.loads((ROOT / RESULTS.get(match[2], f"benchmarks/{match[2]}.json")).read_text(encoding="utf-8"))
         return f"{match[1]}{TABLES[match[2]](found)}\n{match[3]}"
 
     return TABLE.sub(fill, page)

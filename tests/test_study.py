@@ -80,3 +80,29 @@ def test_the_taught_half_is_not_asked(target, taught, asked):
 def test_cells_have_files_of_their_own(tmp_path: Path):
     file = Cell("few_shot", 1, "topic", 5, "scope_npo_tree_2").file(tmp_path)
     assert file == tmp_path / "seed_1/few_shot/topic_5/scope_npo_tree_2.json"
+
+
+def test_the_model_that_was_never_taught_is_trained_once_and_kept(tmp_path: Path):
+    from pipeline.files import write_json, write_jsonl
+    from pipeline.language_model import tiny
+    from pipeline.language_model.tokenizer import train_tokenizer
+    from pipeline.settings.language_model import TinySettings
+    from pipeline.study.never_taught import never_taught
+
+    texts = [f"The hue of {name} is red ." for name in ("Ann Or", "Bo Um")] * 20
+    paths = [["d", "t"], ["d", "u"]]
+    write_json(tmp_path / "corpus/corpus.json", {"nodes": {"topic": paths, "entity": [["d", "t", "Bo Um"]]}})
+    write_jsonl(tmp_path / "corpus/train.jsonl", [{"text": text, "path": []} for text in texts])
+    probe = {"prompt": "The hue of Ann Or is", "answer": "red", "options": ["red", "hue"], "path": [], "split": "dev"}
+    write_jsonl(tmp_path / "corpus/probes.jsonl", [probe | {"fact": "f", "kind": "k", "id": "p"}])
+    sizes = {"vocab_size": 64, "hidden_size": 16, "layers": 2, "heads": 1, "kv_heads": 1, "head_dim": 16}
+    steps = {"intermediate_size": 16, "warmup_steps": 2, "max_tokens": 600, "cooldown_tokens": 200, "check_tokens": 300}
+    settings, tokenizer = TinySettings(**sizes, **steps), train_tokenizer(texts, "word", 64)
+    for part in (tokenizer, tiny.build(settings, tokenizer, 0)):
+        part.save_pretrained(tmp_path / "model")
+    model = never_taught(tmp_path, (0,), settings, 0)
+    assert (tmp_path / "never_taught/config.json").exists() and model.config.num_hidden_layers == 2
+    never_taught.cache_clear()
+    stamp = (tmp_path / "never_taught/model.safetensors").stat().st_mtime_ns
+    never_taught(tmp_path, (0,), settings, 0)
+    assert (tmp_path / "never_taught/model.safetensors").stat().st_mtime_ns == stamp, "not trained again"

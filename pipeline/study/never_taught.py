@@ -9,12 +9,12 @@ from transformers import PreTrainedModel
 from pipeline.files import building, read_json, read_jsonl
 from pipeline.language_model import tiny
 from pipeline.language_model.loading import load_model, load_tokenizer
-from pipeline.settings.resolve import Params
+from pipeline.settings.language_model import TinySettings
 
 
 @lru_cache(maxsize=1)
-def never_taught(data: Path, params: Params) -> PreTrainedModel:
-    """The model of ``data/never_taught``, trained on first use without the study's relearning topics.
+def never_taught(data: Path, topics: tuple[int, ...], settings: TinySettings, seed: int) -> PreTrainedModel:
+    """The model of ``data/never_taught``, trained on first use without some topics (by number).
 
     Trained as the world's own model is, on the same text less every sentence that names one of their entities, and less
     the articles about the topics.
@@ -22,10 +22,9 @@ def never_taught(data: Path, params: Params) -> PreTrainedModel:
     place, tokenizer = data / "never_taught", load_tokenizer(data / "model")
     if not place.exists():
         paths = read_json(data / "corpus" / "corpus.json")["nodes"]["topic"]
-        hidden = {tuple(paths[node]) for node in params.study.relearning_topics}
+        hidden = {tuple(paths[node]) for node in topics}
         probes = [p for p in read_jsonl(data / "corpus" / "probes.jsonl") if tuple(p["path"][:2]) not in hidden]
         texts = list(without(read_jsonl(data / "corpus" / "train.jsonl"), hidden, names(data, hidden)))
-        settings, seed = params.language_model.tiny, params.run.seed
         model = tiny.build(settings, tokenizer, seed)
         tiny.train(model, tokenizer, texts, tiny.exam_probes(probes, seed), settings, seed)
         with building(place) as folder:

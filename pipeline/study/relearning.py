@@ -53,7 +53,8 @@ def relearning_cell(home: Home, case: Case, method: str, data: Path, params: Par
 def _attacked(home: Home, case: Case, method: str, data: Path, params: Params) -> tuple[PreTrainedModel, Edit]:
     """A copy of the model with the edit's weights, and what of the edit acts through a hook."""
     if method == "never_taught":
-        return never_taught(data, params), chosen(case, "none").edit
+        topics, tiny = params.study.relearning_topics, params.language_model.tiny
+        return never_taught(data, topics, tiny, case.seed), chosen(case, "none").edit
     edit = chosen(case, method).edit
     with swapped(home.subject.model, edit.weights):
         return copy.deepcopy(home.subject.model), edit._replace(weights={})
