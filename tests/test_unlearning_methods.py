@@ -12,7 +12,7 @@ from pipeline.unlearning.bench import Outcome
 from pipeline.unlearning.case import draw
 from pipeline.unlearning.damage import Damage, damage
 from pipeline.unlearning.statistics import Firing
-from pipeline.unlearning.subtree import best_antichains, shrink
+from pipeline.unlearning.subtree import best_antichains, share_of_worth, shrink
 
 # ((0 1) 2) (3 4): leaf numbers are latent ids
 TREE = FeatureTree(
@@ -150,3 +150,11 @@ def test_a_choice_that_others_build_on_is_made_once_a_tree():
     other = SimpleNamespace(tree=TREE.shuffled(np.random.default_rng(0)), firing=None, choices=case.choices)
     assert [Case.once(case, choose), Case.once(case, choose), Case.once(other, choose)] == [1, 1, 2]
     assert Case.once(SimpleNamespace(tree=TREE, firing=None, choices=None), choose) == 3, "nothing remembered"
+
+
+def test_worth_is_a_share_of_what_is_worth_taking():
+    gain = {"forget": [4.0, 2.0, 1.0], "sibling": [0.0, 1.0, 3.0], "other": [1.0, 0.0, 0.0], "general": [0.0, 0.0, 0.0]}
+    gain = {name: np.array(values) for name, values in gain.items()}
+    assert share_of_worth(gain, 1.0, 1.0).tolist() == [0.75, 0.25, -0.5], "3, 1 and -2 of 4"
+    assert share_of_worth(gain, 1.0, 2.0).tolist() == [1.0, 0.0, -5 / 3], "siblings count twice"
+    assert share_of_worth(gain, 9.0, 1.0).max() <= 0, "nothing is worth taking, and nothing is divided by 0"

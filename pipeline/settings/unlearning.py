@@ -90,6 +90,7 @@ class UnlearningSettings:
     ratio_percentiles: tuple[float, ...] = (80.0, 95.0)
     magnitude_ratios: tuple[float, ...] = (1.0, 3.0)
     groups: tuple[int, ...] = (1, 2, 4, 8)
+    worths: tuple[Literal["firing", "effect", "both"], ...] = ("firing",)
     retain_weights: tuple[float, ...] = (1.0, 2.0, 4.0)
     sibling_weight: float = 1.0
     node_cost: float = 0.005
@@ -146,6 +147,7 @@ class UnlearningSettings:
             require(min(getattr(self, name)) >= 1, f"{name} holds a value below 1")
         require(max(self.text_shares) <= 1, "text_shares holds a value above 1; they are shares")
         require(max(self.ratio_percentiles) <= 100, "ratio_percentiles holds a value above 100")
+        require(len(self.worths) > 0, "worths is empty; name firing, effect or both")
         require(self.gate_leaves >= 1, f"gate_leaves is {self.gate_leaves}; it must be 1 or more")
         require(0 <= self.gate_power <= 1, f"gate_power is {self.gate_power}; it must lie between 0 and 1")
         require(self.node_cost >= 0, f"node_cost is {self.node_cost}; it must be 0 or more")

@@ -61,11 +61,6 @@ def lesson_of(case: Case) -> Lesson:
     bench = case.train
     rows = _rows(bench)
     of_probe = relations(bench.probes, case.target)
-    asked = [
-        Asked(question, [rows[q, i] for i in range(len(question.inputs))])
-        for q, (question, name) in enumerate(zip(bench.questions, of_probe, strict=True))
-        if name == "forget"
-    ]
     kept = {}
     for relation in RETAINED:
         prompts = [
@@ -76,7 +71,18 @@ def lesson_of(case: Case) -> Lesson:
         pool = _texts(case) if relation == "general" else prompts
         if pool:
             kept[relation] = _with_original(case, pool)
-    return Lesson(asked, kept)
+    return Lesson(asked(bench, case.target, "forget"), kept)
+
+
+def asked(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Asked]:
+    """The bench's questions of one relation to the target."""
+    rows = _rows(bench)
+    of_probe = relations(bench.probes, target)
+    return [
+        Asked(question, [rows[q, i] for i in range(len(question.inputs))])
+        for q, (question, name) in enumerate(zip(bench.questions, of_probe, strict=True))
+        if name == wanted
+    ]
 
 
 def _rows(bench: Bench) -> dict[tuple[int, int], Row]:

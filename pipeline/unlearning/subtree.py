@@ -1,13 +1,19 @@
 """The best antichain of tree nodes: disjoint groups from any level of the dendrogram, few and nameable.
 
-Each latent i is worth ``f_i - lambda max(mu s_i, o_i, g_i)``: its forget rate minus the highest of its rates on
-sibling, other and general text, every rate shrunk by token counts toward the mean of the latent's parent group, so that
-a latent that was seen a few times is judged by its company. A node is worth the sum over its leaves, minus a fixed cost
-per node. Among all sets of disjoint nodes with at most ``budget`` latents the best one is found exactly, by dynamic
-programming from the leaves up.
+Each latent i is worth ``f_i - lambda max(mu s_i, o_i, g_i)``, as a share of all positive worth, where f, s, o and g are
+about the target, its siblings, other nodes and general text:
+
+    firing   its rates, shrunk by token counts toward the mean of the latent's parent group, so that a latent that was
+             seen a few times is judged by its company
+    effect   the margins that probes lose when it is clamped (effect.py): what fires need not matter
+    both     the sum of the two
+
+A node is worth the sum over its leaves, minus a fixed cost per node. Among all sets of disjoint nodes with at most
+``budget`` latents the best one is found exactly, by dynamic programming from the leaves up.
 """
 
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +22,12 @@ from pipeline.hierarchy.tree import FeatureTree
 from pipeline.unlearning.case import Case, Choice, sweep
 from pipeline.unlearning.clamping import ways
 from pipeline.unlearning.edit import Edit
+from pipeline.unlearning.effect import margins_lost
+from pipeline.unlearning.statistics import RETAINED
 
 
 def choose(case: Case) -> Choice:
-    """Sweep the budget of latents, the weight of what must stay, and the multiplier."""
+    """Sweep the measure of worth, the budget of latents, the weight of what must stay, and the clamp."""
     return sweep(case, candidates(case))
 
 
@@ -27,28 +35,44 @@ def candidates(case: Case) -> Iterator[Edit]:
     """The clamps of every distinct antichain at every multiplier."""
     budgets = sorted(set(case.settings.latents))
     seen: set[frozenset[int]] = set()
-    for weight in case.settings.retain_weights:
-        worth_s = _worth(case, weight)
-        for budget, groups in zip(
-            budgets, best_antichains(case.tree, worth_s, case.settings.node_cost, budgets), strict=True
-        ):
+    gains = {name: MEASURES[name](case) for worth in case.settings.worths for name in WORTHS[worth]}
+    for worth, weight in product(case.settings.worths, case.settings.retain_weights):
+        shares = [share_of_worth(gains[name], weight, case.settings.sibling_weight) for name in WORTHS[worth]]
+        worth_s = np.sum(shares, axis=0)
+        antichains = best_antichains(case.tree, worth_s, case.settings.node_cost, budgets)
+        for budget, groups in zip(budgets, antichains, strict=True):
             chosen = frozenset(latent for group in groups for latent in group)
             if not chosen or chosen in seen:
                 continue
             seen.add(chosen)
-            yield from ways(case, "subtree", groups, {"retain_weight": weight, "budget": budget})
+            yield from ways(case, "subtree", groups, {"worth": worth, "retain_weight": weight, "budget": budget})
 
 
-def _worth(case: Case, retain_weight: float) -> np.ndarray:
-    """Worth of every latent, as a share of all that is worth taking; float64 [s]."""
-    settings = case.settings
-    shrunk = {}
-    for name in ("forget", "sibling", "other", "general"):
-        tokens = case.firing.tokens(case.target, name)
-        shrunk[name] = shrink(case.tree, case.firing.rates(case.target, name), tokens, settings.shrinkage_tokens)
-    sibling_s = settings.sibling_weight * shrunk["sibling"]
-    worth_s = shrunk["forget"] - retain_weight * np.max([sibling_s, shrunk["other"], shrunk["general"]], axis=0)
+def share_of_worth(gain: dict[str, np.ndarray], retain_weight: float, sibling_weight: float) -> np.ndarray:
+    """Worth of every latent by one measure, as a share of all that is worth taking; float64 [s]."""
+    sibling_s = sibling_weight * gain["sibling"]
+    worth_s = gain["forget"] - retain_weight * np.max([sibling_s, gain["other"], gain["general"]], axis=0)
     return worth_s / max(np.maximum(worth_s, 0).sum(), 1e-12)
+
+
+def _fired(case: Case) -> dict[str, np.ndarray]:
+    """Firing rates on the four kinds of text, shrunk."""
+    shrunk = {}
+    for name in ("forget", *RETAINED):
+        tokens, rate_s = case.firing.tokens(case.target, name), case.firing.rates(case.target, name)
+        shrunk[name] = shrink(case.tree, rate_s, tokens, case.settings.shrinkage_tokens)
+    return shrunk
+
+
+def _felt(case: Case) -> dict[str, np.ndarray]:
+    """Margins lost on the four kinds of probe when a latent is clamped; what a kind gains is no merit."""
+    clamp_s = -case.firing.scale(case.target)
+    lost = {name: margins_lost(case, name, clamp_s) for name in ("forget", *RETAINED)}
+    return {name: lost_s if name == "forget" else np.maximum(lost_s, 0) for name, lost_s in lost.items()}
+
+
+MEASURES = {"firing": _fired, "effect": _felt}
+WORTHS = {"firing": ("firing",), "effect": ("effect",), "both": ("firing", "effect")}
 
 
 def shrink(tree: FeatureTree, rate_s: np.ndarray, tokens: int, prior_tokens: float) -> np.ndarray:
