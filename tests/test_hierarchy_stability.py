@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import zarr
 from scipy.cluster.hierarchy import dendrogram
 
 from pipeline.activations.codes import SparseCodes
@@ -112,10 +113,14 @@ def test_both_stages_on_a_small_store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     written(tmp_path / "data/features.zarr", *planted())
-    (tmp_path / "data/params.yaml").write_text("correlation: {memory_mib: 64}\ndendrogram: {bootstraps: 3}\n")
+    (tmp_path / "data/params.yaml").write_text(
+        "correlation: {memory_mib: 64, dense: true}\ndendrogram: {bootstraps: 3}\n"
+    )
     said = correlate_stage()
     assert "token: 2,400 units, 30 of 30 latents fire (0 dead" in said
     assert "document: 300 units" in said
+    matrix = zarr.open_array("data/correlation.zarr/document/matrix", mode="r")[:]
+    assert matrix.shape == (30, 30) and (matrix == matrix.T).all() and np.allclose(matrix.diagonal(), 1)
     assert "6 groups at r >= 0.333333 (ARI 1.00)" in build_dendrogram_stage()
     folder = tmp_path / "data/dendrogram"
     linkage = np.load(folder / "linkage.npy")
