@@ -11,7 +11,7 @@ from tiny_lm import gemma, word_tokenizer
 from pipeline.errors import PipelineError
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import save_dictionary
-from pipeline.unlearning.applying import check_fits, fires, rewrite, swapped, unlearned
+from pipeline.unlearning.applying import applied, check_fits, fires, rewrite, swapped, unlearned
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.edit import Edit, Guard, clamped, load_edit, no_edit, save_edit
 
@@ -126,8 +126,16 @@ def test_a_damaged_folder_is_one_sentence(tmp_path: Path, spoil):
         ({"weights": {"a.b": torch.tensor([float("inf")])}}, "a.b holds something"),
     ],
 )
-def test_an_edit_that_contradicts_itself_is_one_sentence(tmp_path: Path, spoilt: dict, sentence: str):
-    save_edit(tmp_path, clamp([1, 2], [-1.0, 0.0])._replace(**spoilt))
+def test_an_edit_that_contradicts_itself_is_not_written_and_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: dict, sentence: str
+):
+    bad = clamp([1, 2], [-1.0, 0.0])._replace(**spoilt)
+    with pytest.raises(ValueError, match=sentence):
+        save_edit(tmp_path / "ours", bad)
+    assert not (tmp_path / "ours").exists()
+    with monkeypatch.context() as another_program:
+        another_program.setattr("pipeline.unlearning.edit._check_sound", lambda edit: None)
+        save_edit(tmp_path, bad)
     with pytest.raises(PipelineError, match=f"not a readable edit .*{sentence}"):
         load_edit(tmp_path)
 
@@ -227,6 +235,19 @@ def test_the_bench_and_a_live_model_agree_under_an_edit(small_bench, tmp_path: P
                 ids = torch.tensor([bench.tokenizer(text["text"])["input_ids"]])
                 loss = bench.model(input_ids=ids, labels=ids).loss.item() * (ids.shape[1] - 1)
                 assert measured[x].item() == pytest.approx(loss, rel=1e-4), name
+
+
+def test_divergence_is_that_of_the_next_tokens_distributions(small_bench):
+    bench, dictionary = small_bench
+    edit = clamped("subtree", LEVEL, TARGET, LAYER, [[0, 5, 7, 11]], torch.ones(24), 3.0, {})
+    assert bench.divergence(no_edit(LEVEL, TARGET, LAYER)).abs().max() < 1e-6
+    kl_x = bench.divergence(edit)
+    ids = torch.tensor([bench.tokenizer(bench.texts[1]["text"])["input_ids"]])
+    before = bench.model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+    with applied(bench.model, edit, dictionary):
+        after = bench.model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+    by_hand = (before.exp() * (before - after)).sum()
+    assert kl_x[1].item() == pytest.approx(by_hand.item(), rel=1e-4) and by_hand > 0
 
 
 def test_generation_with_a_cache_sees_the_same_edit_as_without(small_bench, tmp_path: Path):

@@ -16,6 +16,7 @@ from pipeline.unlearning.applying import fires
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.clamping import ways
 from pipeline.unlearning.guard import set_basis
+from pipeline.unlearning.random_groups import look_alikes
 from pipeline.unlearning.statistics import Firing, count_firing
 
 TARGET = ("d", "t")
@@ -108,6 +109,19 @@ def test_the_vector_acts_behind_the_flat_guard(case):
         second.shift, first.shift * case.settings.vector_multipliers[1] / case.settings.vector_multipliers[0]
     )
     assert first.shift @ fixed_vector.difference_of_means(case.train, TARGET) < 0, "away from the target"
+
+
+def test_random_groups_are_as_large_and_as_active_and_hold_nothing_twice():
+    rates = np.arange(100.0)
+    groups = [[50, 51, 52], [10], [90, 91]]
+    by_rate = np.array([latent for latent in range(100) if latent not in {50, 51, 52, 10, 90, 91}])
+    drawn = look_alikes(groups, by_rate, rates, np.random.default_rng(0), near=4)
+    assert [len(group) for group in drawn] == [3, 1, 2]
+    flat = [latent for group in drawn for latent in group]
+    assert len(set(flat)) == 6 and set(flat) <= set(by_rate.tolist())
+    assert all(abs(a - b) <= 8 for a, b in zip([50, 51, 52, 10, 90, 91], flat, strict=True))
+    few = look_alikes(groups, by_rate[:4], rates, np.random.default_rng(0))
+    assert [len(group) for group in few] == [3, 1, 0], "none is drawn a second time"
 
 
 def test_ways_of_clamping_hold_zero_and_mean_ablation_as_controls():

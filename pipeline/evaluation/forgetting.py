@@ -50,7 +50,7 @@ def forgetting_figures(bench: Bench, before: Outcome, edit: Edit, seconds: float
         if len(chosen):
             ids, facts = _names(bench, chosen)
             figures.mean(f"{name}_drop", ids, lost[chosen], facts, scale=100)
-    _perplexity(figures, bench, before, after, edit.target)
+    _general_text(figures, bench, before, after, edit)
     by_sibling = drops_by_node(lost, bench.probes, edit.target, (of_probe == "sibling") & (split == "test"))
     if by_sibling:
         figures.number("worst_sibling_drop", 100 * max(by_sibling.values()))
@@ -75,15 +75,18 @@ def _shares(figures: Figures, bench: Bench, after: Outcome, where: np.ndarray, n
     figures.mean(f"{name}_cloze", ids, after.cloze_q.numpy()[chosen], facts)
 
 
-def _perplexity(figures: Figures, bench: Bench, before: Outcome, after: Outcome, target: Sequence[str]) -> None:
-    """Perplexity of general text, after over before."""
-    general = np.flatnonzero([name == "general" for name in relations(bench.texts, target)])
+def _general_text(figures: Figures, bench: Bench, before: Outcome, after: Outcome, edit: Edit) -> None:
+    """Perplexity of general text, after over before, and KL(before || after) of its tokens in nats."""
+    general = np.flatnonzero([name == "general" for name in relations(bench.texts, edit.target)])
     if not len(general):
         return
     extra = (after.loss_x - before.loss_x).numpy()[general]
     tokens = bench.tokens_x.numpy()[general]
-    stderr = ratio_error(extra, tokens, [str(x) for x in general], figures.seed, np.exp)
+    names = [str(x) for x in general]
+    stderr = ratio_error(extra, tokens, names, figures.seed, np.exp)
     figures.number("perplexity_ratio", np.exp(extra.sum() / tokens.sum()), stderr)
+    kl = bench.divergence(edit).numpy()[general]
+    figures.number("kl", kl.sum() / tokens.sum(), ratio_error(kl, tokens, names, figures.seed))
 
 
 def drops_by_node(

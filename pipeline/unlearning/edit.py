@@ -71,7 +71,8 @@ def clamped(
 
 
 def save_edit(folder: Path, edit: Edit) -> None:
-    """Write ``edit.json`` (what it is) and ``edit.safetensors`` (its numbers)."""
+    """Write ``edit.json`` (what it is) and ``edit.safetensors`` (its numbers); ValueError if it contradicts itself."""
+    _check_sound(edit)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"latents": edit.latents, "values": edit.values, "factors": edit.factors}
     if edit.guard:

@@ -3,7 +3,7 @@
 What it forgets, and what it breaks, any edit of that size would.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -25,12 +25,27 @@ def candidates(case: Case) -> Iterator[Edit]:
     overall_s = case.firing.fires_xs.sum(0)
     available = np.setdiff1d(np.flatnonzero(overall_s), [latent for group in groups for latent in group])
     by_rate = available[np.argsort(overall_s[available], kind="stable")]
-    drawn = [[_like(latent, by_rate, overall_s, rng) for latent in group] for group in groups]
-    yield from ways(case, "random_groups", drawn, {})
+    yield from ways(case, "random_groups", look_alikes(groups, by_rate, overall_s, rng), {})
 
 
-def _like(latent: int, by_rate: np.ndarray, overall_s: np.ndarray, rng: np.random.Generator, near: int = 20) -> int:
-    """A random one of the ``near`` available latents whose firing rate is closest."""
-    at = int(np.searchsorted(overall_s[by_rate], overall_s[latent]))
-    start = max(0, min(at - near // 2, len(by_rate) - near))
-    return int(rng.choice(by_rate[start : start + near]))
+def look_alikes(
+    groups: Sequence[Sequence[int]],
+    by_rate: np.ndarray,
+    overall_s: np.ndarray,
+    rng: np.random.Generator,
+    near: int = 20,
+) -> list[list[int]]:
+    """For every latent of the groups a random one of the ``near`` in ``by_rate`` whose rate is closest, none twice.
+
+    Where fewer are left than the groups hold, the last groups stay smaller.
+    """
+    drawn: list[list[int]] = []
+    for group in groups:
+        drawn.append([])
+        for latent in group[: len(by_rate)]:
+            at = int(np.searchsorted(overall_s[by_rate], overall_s[latent]))
+            start = max(0, min(at - near // 2, len(by_rate) - near))
+            taken = start + int(rng.integers(len(by_rate[start : start + near])))
+            drawn[-1].append(int(by_rate[taken]))
+            by_rate = np.delete(by_rate, taken)
+    return drawn
