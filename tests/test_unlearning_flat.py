@@ -8,7 +8,7 @@ import torch
 from scipy.sparse import csr_array
 
 from pipeline.settings.unlearning import UnlearningSettings
-from pipeline.unlearning import flat_difference, flat_frequency, flat_importance, flat_log_odds
+from pipeline.unlearning import flat_difference, flat_frequency, flat_importance, flat_log_odds, flat_worth
 from pipeline.unlearning.ranking import Ranking, clamps, distinct_choices, ranked
 from pipeline.unlearning.statistics import Firing
 
@@ -87,6 +87,15 @@ def test_difference_then_ratio():
     assert flat_difference.salient(difference, forget, retain, 3, 3.0).latents.tolist() == [0, 2]
     assert flat_difference.salient(difference, forget, retain, 9, 0.0).latents.tolist() == [0, 1, 2], "no negative ones"
     assert chosen(flat_difference.candidates(case(magnitude_ratios=(3.0,)))) == [([0], [-4.0])]
+
+
+def test_worth_is_what_the_target_gives_less_what_the_rest_pays():
+    """Rates: forget .3 .8 .2 0, sibling 0 .8 0 0, general 0 0 .6 .05; so worth .3, 0, -.4, -.05."""
+    edits = list(flat_worth.candidates(case(retain_weights=(1.0,))))
+    assert chosen(edits) == [([0], [-4.0])], "no latent is taken that costs more than it gives"
+    assert edits[0].settings == {"worth": "firing", "retain_weight": 1.0, "n": 1, "multiplier": 2.0}
+    lenient = list(flat_worth.candidates(case(retain_weights=(0.5,), node_cost=0.5)))
+    assert chosen(lenient) == [([1], [-2.0])], "latent 1 gives .4 of .7, latent 0 only .3"
 
 
 def test_means_are_over_all_tokens():

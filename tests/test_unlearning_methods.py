@@ -12,7 +12,8 @@ from pipeline.unlearning.bench import Outcome
 from pipeline.unlearning.case import draw
 from pipeline.unlearning.damage import Damage, damage
 from pipeline.unlearning.statistics import Firing
-from pipeline.unlearning.subtree import best_antichains, share_of_worth, shrink
+from pipeline.unlearning.subtree import best_antichains
+from pipeline.unlearning.worth import share_of_worth, shrink
 
 # ((0 1) 2) (3 4): leaf numbers are latent ids
 TREE = FeatureTree(

@@ -21,6 +21,7 @@ METHODS: dict[str, Method] = {
     "flat_log_odds": Method("clamp", "the latents with the highest log-odds on the target"),
     "flat_importance": Method("clamp", "the latents with the highest ratio of squared activation (DSG 2025)"),
     "flat_difference": Method("clamp", "the latents with the largest difference of rates and ratio (CRISP 2025)"),
+    "flat_worth": Method("clamp", "the latents of the highest worth: the score of subtree without its tree"),
     "gates_flat": Method("clamp", "learned gates on single latents"),
     "guard_flat": Method("guard", "a detector over latents decides where the clamp acts"),
     "guard_tree": Method("guard", "a detector over groups decides where the clamp acts"),

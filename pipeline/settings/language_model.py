@@ -23,7 +23,7 @@ class TinySettings:
     learning_rate: float = 2e-3
     warmup_steps: int = 60
     batch_documents: int = 16
-    max_tokens: int = 1_000_000
+    max_tokens: int = 1_500_000
     cooldown_tokens: int = 80_000
     check_tokens: int = 40_000
     enough_cloze: float = 0.95

@@ -15,6 +15,7 @@ class StudySettings:
     methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": ("npo",)})
     wide_topics: tuple[int, ...] = ()
     wide_methods: tuple[Method, ...] = ()
+    random_dictionary_methods: tuple[Method, ...] = ()
     curve_topics: tuple[int, ...] = ()
     curve_methods: tuple[Method, ...] = ()
     few_shot_topics: tuple[int, ...] = ()
