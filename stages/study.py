@@ -16,8 +16,10 @@ from typing import Any
 import yaml
 
 from pipeline.errors import PipelineError
-from pipeline.files import fingerprint, write_json
+from pipeline.files import building, fingerprint, write_json
 from pipeline.progress import track
+from pipeline.sae.folder import load_dictionary, save_dictionary
+from pipeline.sae.random_dictionary import random_dictionary
 from pipeline.settings.resolve import Params, resolve
 from pipeline.study.cells import gathered, missing, plan
 from pipeline.study.workers import computing
@@ -48,10 +50,13 @@ def study(params: Params) -> None:
     shaped_by = dataclasses.asdict(dataclasses.replace(params, report=None, evaluation=None, study=None))
     folder = (STUDY / fingerprint(shaped_by)[:12]).resolve()
     content = dataclasses.asdict(params)
-    homes = {s: make_home(folder / f"seed_{s}" / "home", content, s) for s in params.study.seeds}
+    for seed in params.study.seeds:
+        home = make_home(folder / f"seed_{seed}" / "home", content, seed)
+        if params.study.random_dictionary_methods:
+            make_random_home(folder / f"seed_{seed}" / "random_home", home, content, seed)
     cells = list(plan(params.study))
     groups = missing(cells, folder)
-    for _ in track(computing(groups, homes, folder, params), "study", len(groups), "targets"):
+    for _ in track(computing(groups, folder, params), "study", len(groups), "targets"):
         for kind, rows in gathered(cells, folder).items():
             write_json(RESULTS / f"{kind}.json", rows)
 
@@ -69,6 +74,19 @@ def make_home(place: Path, params: Mapping[str, Any], seed: int, until: str = "b
             if done.returncode:
                 raise PipelineError(f"{stage} of seed {seed} failed in {place}; its reason is above")
     return place / "data"
+
+
+def make_random_home(place: Path, home: Path, params: Mapping[str, Any], seed: int) -> None:
+    """The same world, model and store, with a dictionary of random directions and the tree that follows from it."""
+    (place / "data").mkdir(parents=True, exist_ok=True)
+    for name in ("corpus", "model", "activations.zarr"):
+        if not (place / "data" / name).exists():
+            (place / "data" / name).symlink_to(home / name)
+    if not (place / "dictionary").exists():
+        dictionary = random_dictionary(load_dictionary(home / "sae"), params["sae"]["k"], seed)
+        with building(place / "dictionary") as folder:
+            save_dictionary(folder, dictionary, {})
+    make_home(place, params | {"sae": params["sae"] | {"pretrained": str(place / "dictionary")}}, seed)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pipeline.files import read_json, write_json
 from pipeline.settings.resolve import Params
 from pipeline.settings.study import StudySettings
 from pipeline.study.curves import SHUFFLED, curve_cell
+from pipeline.study.cuts import cut_cell
 from pipeline.study.few_shot import ARMS, few_shot_cell
 from pipeline.study.forgetting import TWINS, case_of, forgetting_cell
 from pipeline.study.homes import open_home
@@ -18,7 +19,7 @@ from pipeline.study.relearning import relearning_cell
 class Cell(NamedTuple):
     """One computation: what kind, on which seed and target, and which method or arm."""
 
-    kind: str  # forgetting, few_shot, relearning or curve
+    kind: str  # forgetting, cut, few_shot, relearning, curve or random_dictionary
     seed: int
     level: str
     node: int
@@ -28,6 +29,10 @@ class Cell(NamedTuple):
         """The arm of a few-shot cell and how many entities it is given."""
         arm, given = self.name.rsplit("_", 1)
         return arm, int(given)
+
+    def home(self, folder: Path) -> Path:
+        """The data of its seed; a control's own dictionary has a home of its own."""
+        return folder / f"seed_{self.seed}" / ("random_home" if self.kind == "random_dictionary" else "home") / "data"
 
     def file(self, folder: Path) -> Path:
         """Where its result is kept."""
@@ -50,6 +55,8 @@ def plan(settings: StudySettings) -> Iterator[Cell]:
     for seed, node in product(settings.seeds, settings.wide_topics):
         for method in (*settings.wide_methods, *TWINS):
             yield Cell("forgetting", seed, "topic", node, method)
+        for method in settings.random_dictionary_methods:
+            yield Cell("random_dictionary", seed, "topic", node, method)
     for level in others:
         yield from _forgetting(settings, level)
 
@@ -58,6 +65,8 @@ def _forgetting(settings: StudySettings, level: str) -> Iterator[Cell]:
     for seed, node in product(settings.seeds, settings.nodes[level]):
         for method in ("none", *settings.methods[level]):
             yield Cell("forgetting", seed, level, node, method)
+        if "level_cut" in settings.methods[level]:
+            yield Cell("cut", seed, level, node, "level_cut")
 
 
 def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
@@ -66,16 +75,19 @@ def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
     return [list(group) for _, group in groupby(lacking, key=lambda cell: cell[:4])]
 
 
-def compute(group: list[Cell], home: Path, folder: Path, params: Params) -> int:
+def compute(group: list[Cell], folder: Path, params: Params) -> int:
     """Compute and keep the cells of one target; returns how many."""
     kind, seed, level, node, _ = group[0]
+    home = group[0].home(folder)
     opened = open_home(home, params.activations, seed)
     case = case_of(opened, level, node, params.unlearning, seed)
     for cell in group:
         if cell.file(folder).exists():  # kept by a worker that was killed later
             continue
-        if kind == "forgetting":
+        if kind in ("forgetting", "random_dictionary"):
             result = forgetting_cell(opened, case, cell.name)
+        elif kind == "cut":
+            result = cut_cell(opened, case)
         elif kind == "curve":
             result = curve_cell(case, cell.name)
         elif kind == "relearning":
