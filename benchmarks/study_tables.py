@@ -3,21 +3,21 @@
 A cell is one target of one seed. Intervals are 95 % percentile intervals over 2,000 draws of cells with replacement.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
-from statistics import median
 
 import numpy as np
 
-Row = dict
-COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio")
+from benchmarks.study_figures import Row, grouped, interval, mean, spread, table
+from pipeline.unlearning.curve import remains
+
+COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "kl")
 CELL = ("seed", "level", "node")
 
 
 def forgetting(rows: list[Row], level: str) -> str:
     """Medians per method over the cells of one level, and the share of cells that meet the whole bar."""
     by_name = grouped(row for row in rows if row["level"] == level)
-    measured = [name for name in COLUMNS if any(name in row["means"] for row in rows if row["level"] == level)]
+    measured = [name for name in COLUMNS if all(name in row["means"] for row in rows if row["level"] == level)]
     lines = []
     for method, cells in by_name.items():
         figures = [spread([c["means"][name] for c in cells], 3 if name in UNITS else 1) for name in measured]
@@ -26,7 +26,7 @@ def forgetting(rows: list[Row], level: str) -> str:
     return table(["method", "cells", *(name.replace("_", " ") for name in measured), "meet the bar"], lines)
 
 
-UNITS = {"area", "area_worst", "forget_mcq", "forget_cloze", "perplexity_ratio", "unseen_mcq", "unseen_cloze"}
+UNITS = {"area", "area_worst", "forget_mcq", "forget_cloze", "perplexity_ratio", "kl", "unseen_mcq", "unseen_cloze"}
 
 
 def meets_the_bar(means: dict[str, float]) -> bool:
@@ -65,9 +65,24 @@ def few_shot(rows: list[Row]) -> str:
     return table(["arm", "cells", *(column.replace("_", " ") for column in columns)], lines)
 
 
-def relearning(rows: list[Row]) -> str:
+RELEARNING = {
+    "half_0": "before",
+    "half_10": "half, 10 steps",
+    "half_30": "half, 30 steps",
+    "half_100": "half, 100 steps",
+    "sibling_50": "siblings, 50",
+    "general_50": "general, 50",
+}
+ROBUSTNESS = {
+    "half_0": "as edited",
+    "rounded_8": "8-bit weights",
+    "rounded_4": "4-bit weights",
+    "context": "behind a text",
+}
+
+
+def attacks(rows: list[Row], courses: dict[str, str]) -> str:
     """Mean cloze (and multiple choice) of the half that was not taught again."""
-    courses = ("half_0", "half_10", "half_30", "half_100", "sibling_50", "general_50")
     lines = []
     for method, cells in grouped(rows).items():
         figures = [
@@ -76,8 +91,27 @@ def relearning(rows: list[Row]) -> str:
             for course in courses
         ]
         lines.append([f"`{method}`", str(len(cells)), *figures])
-    head = ["before", *(f"half, {n} steps" for n in (10, 30, 100)), "siblings, 50", "general, 50"]
-    return table(["method", "cells", *head], lines)
+    return table(["method", "cells", *courses.values()], lines)
+
+
+def cuts(rows: list[Row]) -> str:
+    """What the automatic choice of cut loses against the best cut that leaves no more than 5 points more."""
+    lines = []
+    for level in dict.fromkeys(row["level"] for row in rows):
+        cells = [row for row in rows if row["level"] == level]
+        chosen = [sum(cell["cut"] == cut for cell in cells) for cut in range(1, 1 + len(cells[0]["cuts"]))]
+        lost = [cell["means"]["sibling_drop"] - _best_cut(cell)["sibling_drop"] for cell in cells]
+        areas = [f"{np.mean([c['cuts'][cut]['dev_area'] for c in cells]):.3f}" for cut in cells[0]["cuts"]]
+        figures = [mean(cells, "forget_mcq", 3), mean(cells, "sibling_drop", 1), interval(lost, 1)]
+        lines.append([level, str(len(cells)), " / ".join(map(str, chosen)), *figures, " / ".join(areas)])
+    head = ["level", "cells", "chose cut 1 / 2 / 3", "forget mcq", "sibling drop", "lost against the best cut"]
+    return table([*head, "area of each cut (dev)"], lines)
+
+
+def _best_cut(cell: Row) -> dict[str, float]:
+    left = remains(cell["means"]["forget_mcq"], cell["means"]["forget_cloze"]) + 0.05
+    equal = [cut for cut in cell["cuts"].values() if remains(cut["forget_mcq"], cut["forget_cloze"]) <= left]
+    return min(equal, key=lambda cut: cut["sibling_drop"])
 
 
 def curves(rows: list[Row]) -> str:
@@ -89,64 +123,44 @@ def curves(rows: list[Row]) -> str:
     return table(["method", "cells", "siblings alone", "worst of siblings, others, general"], lines)
 
 
-def grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Cells by method or arm, in the order of first appearance."""
-    found = defaultdict(list)
-    for row in rows:
-        found[row["name"]].append(row)
-    return dict(found)
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Median (lower to upper quartile)."""
-    low, high = np.percentile(values, [25, 75])
-    return f"{median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def mean(cells: list[Row], column: str, digits: int) -> str:
-    """Mean over cells with its standard error."""
-    values = [cell["means"][column] for cell in cells]
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.{digits}f} ± {error:.{digits}f}"
-
-
-def interval(values: list[float], digits: int) -> str:
-    """Mean with the bootstrap interval over cells."""
-    drawn = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return f"{np.mean(values):+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 HARM = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop")
-TABLES = {
-    "study_topic": lambda rows: forgetting(rows, "topic"),
-    "study_pairs": lambda rows: paired(
-        rows,
-        [
-            ("group_adapter", "npo"),
-            ("group_adapter", "grad_diff"),
-            ("group_adapter", "group_adapter_flat"),
-            ("group_adapter", "group_adapter_random"),
-            ("grad_diff", "npo"),
-            ("subtree", "flat_frequency"),
-        ],
-        HARM,
-    ),
-    "study_few_shot": few_shot,
-    "study_relearning": relearning,
-    "study_curves": curves,
-    "study_curve_pairs": lambda rows: paired(
-        rows,
-        [("subtree", "shuffled_tree"), ("subtree", "flat_log_odds"), ("subtree", "flat_frequency")],
-        ("area", "area_worst"),
-    ),
+UNSEEN = ("unseen_mcq", "unseen_cloze", "sibling_drop", "other_drop")
+TOPIC_PAIRS = [
+    ("group_adapter", "npo"),
+    ("group_adapter", "grad_diff"),
+    ("group_adapter", "group_adapter_flat"),
+    ("group_adapter", "group_adapter_random"),
+    ("grad_diff", "npo"),
+    ("subtree", "flat_frequency"),
+    ("subtree", "flat_worth"),
+]
+CURVE_PAIRS = [
+    ("subtree", "shuffled_tree"),
+    ("subtree", "flat_worth"),
+    ("subtree", "flat_log_odds"),
+    ("subtree", "flat_frequency"),
+    ("gates_tree", "gates_tree_shuffled"),
+    ("gates_tree", "gates_flat"),
+]
+FEW_SHOT_PAIRS = [
+    *((f"scope_npo_{found}_2", "npo_2") for found in ("tree", "residual_tree", "residual", "flat", "oracle")),
+    ("scope_npo_tree_2", "scope_npo_flat_2"),
+    ("scope_npo_tree_2", "scope_npo_shuffled_tree_2"),
+]
+# Table -> the kind of cells it reads, and how it is made of them.
+MADE = {
+    "study_topic": ("forgetting", lambda rows: forgetting(rows, "topic")),
+    "study_pairs": ("forgetting", lambda rows: paired(rows, TOPIC_PAIRS, HARM)),
+    "study_domain": ("forgetting", lambda rows: forgetting(rows, "domain")),
+    "study_entity": ("forgetting", lambda rows: forgetting(rows, "entity")),
+    "study_cuts": ("cut", cuts),
+    "study_random_dictionary": ("random_dictionary", lambda rows: forgetting(rows, "topic")),
+    "study_few_shot": ("few_shot", few_shot),
+    "study_few_shot_pairs": ("few_shot", lambda rows: paired(rows, FEW_SHOT_PAIRS, UNSEEN)),
+    "study_relearning": ("relearning", lambda rows: attacks(rows, RELEARNING)),
+    "study_robustness": ("relearning", lambda rows: attacks(rows, ROBUSTNESS)),
+    "study_curves": ("curve", curves),
+    "study_curve_pairs": ("curve", lambda rows: paired(rows, CURVE_PAIRS, ("area", "area_worst"))),
 }
-KINDS = dict.fromkeys(("study_topic", "study_pairs"), "forgetting")
-KINDS |= {"study_curves": "curve", "study_curve_pairs": "curve"}
-KINDS |= {"study_few_shot": "few_shot", "study_relearning": "relearning"}
+TABLES = {name: make for name, (_, make) in MADE.items()}
+KINDS = {name: kind for name, (kind, _) in MADE.items()}

@@ -15,11 +15,12 @@ from typing import Any
 
 import yaml
 
+from pipeline.activations.store import ActivationStore
 from pipeline.errors import PipelineError
+from pipeline.evaluation.sides import stand_in
 from pipeline.files import building, fingerprint, write_json
 from pipeline.progress import track
-from pipeline.sae.folder import load_dictionary, save_dictionary
-from pipeline.sae.random_dictionary import random_dictionary
+from pipeline.sae.folder import save_dictionary
 from pipeline.settings.resolve import Params, resolve
 from pipeline.study.cells import gathered, missing, plan
 from pipeline.study.workers import computing
@@ -83,9 +84,9 @@ def make_random_home(place: Path, home: Path, params: Mapping[str, Any], seed: i
         if not (place / "data" / name).exists():
             (place / "data" / name).symlink_to(home / name)
     if not (place / "dictionary").exists():
-        dictionary = random_dictionary(load_dictionary(home / "sae"), params["sae"]["k"], seed)
+        stranger = stand_in(ActivationStore.open(home / "activations.zarr"), home / "sae", seed)
         with building(place / "dictionary") as folder:
-            save_dictionary(folder, dictionary, {})
+            save_dictionary(folder, stranger, {})
     make_home(place, params | {"sae": params["sae"] | {"pretrained": str(place / "dictionary")}}, seed)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.study_tables import cuts
 from pipeline.settings.study import StudySettings
 from pipeline.study.cells import Cell, gathered, missing, plan
 from pipeline.study.never_taught import without
@@ -16,6 +17,7 @@ SETTINGS = StudySettings(
     methods={"topic": ("npo", "subtree")},
     wide_topics=(2,),
     wide_methods=("rmu",),
+    random_dictionary_methods=("subtree",),
     few_shot_topics=(5,),
     few_shot_given=(1, 2),
     relearning_topics=(5,),
@@ -32,11 +34,28 @@ def test_every_cell_is_listed_once_and_the_cells_of_a_target_are_neighbours():
     assert {cell.arm()[1] for cell in few} == {1, 2} and ("scope_npo_residual_tree", 2) in {cell.arm() for cell in few}
 
 
+def test_a_random_dictionary_has_a_home_of_its_own(tmp_path: Path):
+    groups = missing(plan(SETTINGS), tmp_path)
+    strangers = [group for group in groups if group[0].kind == "random_dictionary"]
+    assert [[cell.name for cell in group] for group in strangers] == [["subtree"], ["subtree"]]
+    homes = {cell.home(tmp_path) for group in groups for cell in group}
+    assert homes == {tmp_path / f"seed_{s}" / name / "data" for s in (0, 1) for name in ("home", "random_home")}
+
+
+def test_the_choice_of_cut_is_one_of_the_cuts():
+    cell = {"level": "topic", "cut": 1, "means": {"forget_mcq": 0.25, "forget_cloze": 0.0, "sibling_drop": 5.0}}
+    other = {"forget_mcq": 0.25, "forget_cloze": 0.05, "sibling_drop": 3.5, "dev_area": 0.2}
+    weak = {"forget_mcq": 0.9, "forget_cloze": 0.9, "sibling_drop": 0.0, "dev_area": 0.9}
+    cell |= {"cuts": {"1": cell["means"] | {"dev_area": 0.1}, "2": other, "3": weak}}
+    line = cuts([cell, cell]).splitlines()[-1]
+    assert "| 2 | 2 / 0 / 0 |" in line and "+1.5 (+1.5 to +1.5)" in line, "a cut that forgets less does not count"
+
+
 def test_what_is_kept_is_not_missing(tmp_path: Path):
     cells = list(plan(SETTINGS))
     groups = missing(cells, tmp_path)
     assert [cell for group in groups for cell in group] == cells
-    assert all(len({cell[:4] for cell in group}) == 1 for group in groups)
+    assert all(len({cell[1:4] for cell in group}) == 1 for group in groups)
     kept = groups[0][1].file(tmp_path)
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps({"means": {"forget_mcq": 0.25}}))

@@ -15,6 +15,7 @@ from pipeline.evaluation.random_dictionary import random_twin
 from pipeline.hierarchy.correlation import computing, correlate, plan_for
 from pipeline.hierarchy.dendrogram import build_tree
 from pipeline.hierarchy.source import Source
+from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.settings.correlation import CorrelationSettings
 from pipeline.settings.dendrogram import DendrogramSettings
@@ -27,11 +28,16 @@ def trained_side(sae: Path, codes: Path, correlation: CorrelationSettings, dendr
     return _side(load_dictionary(sae).W_dec.numpy(), codes, correlation, dendrogram)
 
 
+def stand_in(store: ActivationStore, sae: Path, seed: int) -> Dictionary:
+    """A dictionary of random directions, on the store as sparse as that in ``sae``."""
+    return random_twin(load_dictionary(sae), store.rows(0, min(SAMPLE, store.n_tokens)), seed)
+
+
 def random_side(
     store: ActivationStore, sae: Path, seed: int, correlation: CorrelationSettings, dendrogram: DendrogramSettings
 ) -> Side:
     """A dictionary of random directions as sparse as that in ``sae``; its codes are thrown away afterwards."""
-    twin = random_twin(load_dictionary(sae), store.rows(0, min(SAMPLE, store.n_tokens)), seed)
+    twin = stand_in(store, sae, seed)
     with tempfile.TemporaryDirectory() as folder:
         encode_store(store, twin, Path(folder), {})
         return _side(twin.W_dec.numpy(), Path(folder), correlation, dendrogram)

@@ -52,13 +52,13 @@ def plan(settings: StudySettings) -> Iterator[Cell]:
     for seed, node in product(settings.seeds, settings.curve_topics):
         for method in (*settings.curve_methods, *SHUFFLED):
             yield Cell("curve", seed, "topic", node, method)
+    for level in others:
+        yield from _forgetting(settings, level)
     for seed, node in product(settings.seeds, settings.wide_topics):
         for method in (*settings.wide_methods, *TWINS):
             yield Cell("forgetting", seed, "topic", node, method)
         for method in settings.random_dictionary_methods:
             yield Cell("random_dictionary", seed, "topic", node, method)
-    for level in others:
-        yield from _forgetting(settings, level)
 
 
 def _forgetting(settings: StudySettings, level: str) -> Iterator[Cell]:
@@ -70,27 +70,27 @@ def _forgetting(settings: StudySettings, level: str) -> Iterator[Cell]:
 
 
 def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
-    """The cells without a result, those of one kind and target together: they share its case."""
+    """The cells without a result; neighbours of one home and target together, for they share its case."""
     lacking = [cell for cell in cells if not cell.file(folder).exists()]
-    return [list(group) for _, group in groupby(lacking, key=lambda cell: cell[:4])]
+    return [list(group) for _, group in groupby(lacking, key=lambda cell: (cell.home(folder), cell.level, cell.node))]
 
 
 def compute(group: list[Cell], folder: Path, params: Params) -> int:
     """Compute and keep the cells of one target; returns how many."""
-    kind, seed, level, node, _ = group[0]
-    home = group[0].home(folder)
+    first = group[0]
+    home, seed = first.home(folder), first.seed
     opened = open_home(home, params.activations, seed)
-    case = case_of(opened, level, node, params.unlearning, seed)
+    case = case_of(opened, first.level, first.node, params.unlearning, seed)
     for cell in group:
         if cell.file(folder).exists():  # kept by a worker that was killed later
             continue
-        if kind in ("forgetting", "random_dictionary"):
+        if cell.kind in ("forgetting", "random_dictionary"):
             result = forgetting_cell(opened, case, cell.name)
-        elif kind == "cut":
+        elif cell.kind == "cut":
             result = cut_cell(opened, case)
-        elif kind == "curve":
+        elif cell.kind == "curve":
             result = curve_cell(case, cell.name)
-        elif kind == "relearning":
+        elif cell.kind == "relearning":
             result = relearning_cell(opened, case, cell.name, home, params)
         else:
             result = few_shot_cell(opened, case, *cell.arm())

@@ -1,0 +1,43 @@
+"""What the tables of the study are made of: cells grouped by method, figures with their spread, Markdown."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from statistics import median
+
+import numpy as np
+
+Row = dict
+
+
+def grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Cells by method or arm, in the order of first appearance."""
+    found = defaultdict(list)
+    for row in rows:
+        found[row["name"]].append(row)
+    return dict(found)
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Median (lower to upper quartile)."""
+    low, high = np.percentile(values, [25, 75])
+    return f"{median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def mean(cells: list[Row], column: str, digits: int) -> str:
+    """Mean over cells with its standard error."""
+    values = [cell["means"][column] for cell in cells]
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.{digits}f} ± {error:.{digits}f}"
+
+
+def interval(values: list[float], digits: int) -> str:
+    """Mean with the bootstrap interval over cells."""
+    drawn = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return f"{np.mean(values):+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
