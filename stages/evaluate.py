@@ -59,7 +59,7 @@ def main() -> str:
         write_json(folder / "tree" / "cutting.json", cutting)
         scope = all_scope_figures(subject, forest, CORPUS, scope_settings, shared.seed)
         write_json(folder / "scope.json", scope)
-        unlearning = all_forgetting_figures(bench, before, subject.targets, UNLEARNING, shared.seed)
+        unlearning = all_forgetting_figures(subject, UNLEARNING, shared.seed)
         write_json(folder / "unlearning.json", unlearning)
         bench_of = edits_of(UNLEARNING, settings.sae_bench_edits)
         asked, sizes = settings.sae_bench, bench_settings(settings, shared, device)

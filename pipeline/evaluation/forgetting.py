@@ -1,10 +1,12 @@
 """What an edit forgot and what it broke, on the test split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.corpora.relation import relation
 from pipeline.evaluation.figures import Figures
 from pipeline.evaluation.intervals import ratio_error
 from pipeline.files import read_json
@@ -12,30 +14,45 @@ from pipeline.progress import track
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit, load_edit, no_edit
+from pipeline.unlearning.subject import Subject
 
 
-def all_forgetting_figures(
-    bench: Bench, before: Outcome, targets: Mapping[str, tuple[str, ...]], unlearning: Path, seed: int
-) -> dict[str, dict]:
+class Exam(NamedTuple):
+    """What is asked about one target, and how the unedited model answers."""
+
+    bench: Bench
+    before: Outcome
+
+
+def open_exam(subject: Subject, target: tuple[str, ...]) -> Exam:
+    """Test probes of everything, the target's own in wholly new templates, and general test texts."""
+    probes, texts = subject.split("test", "novel")
+    asked = [p for p in probes if p["split"] == "test" or relation(p["path"], target) == "forget"]
+    bench = subject.bench(asked, [text for text in texts if relation(text["path"], target) == "general"])
+    return Exam(bench, bench.measure(no_edit("", target, subject.layer)))
+
+
+def all_forgetting_figures(subject: Subject, unlearning: Path, seed: int) -> dict[str, dict]:
     """``unlearning/<method>/<level>`` -> figures, for no edit at all and for every edit in the folder."""
-    figures = {
-        f"unlearning/none/{level}": forgetting_figures(bench, before, no_edit(level, target, bench.layer), 0.0, seed)
-        for level, target in targets.items()
-    }
-    cells = sorted(path.parent for path in unlearning.glob("*/*/edit.json"))
-    for cell in track(cells, "evaluate edits", len(cells), "edits"):
-        seconds = read_json(cell / "sweep.json")["seconds"]
-        name = f"unlearning/{cell.parent.name}/{cell.name}"
-        figures[name] = forgetting_figures(bench, before, load_edit(cell), seconds, seed)
+    figures = {}
+    for level, target in subject.targets.items():
+        exam = open_exam(subject, target)
+        nothing = no_edit(level, target, subject.layer)
+        figures[f"unlearning/none/{level}"] = forgetting_figures(exam, nothing, 0.0, seed)
+        cells = sorted(path.parent for path in unlearning.glob(f"*/{level}/edit.json"))
+        for cell in track(cells, f"evaluate edits of a {level}", len(cells), "edits"):
+            seconds = read_json(cell / "sweep.json")["seconds"]
+            figures[f"unlearning/{cell.parent.name}/{level}"] = forgetting_figures(exam, load_edit(cell), seconds, seed)
     return figures
 
 
-def forgetting_figures(bench: Bench, before: Outcome, edit: Edit, seconds: float, seed: int) -> dict:
+def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dict:
     """The figures of one method on one target.
 
     Drops are cloze accuracy before minus after, in points. Probes in wholly new templates count apart (``novel_*``).
     ``seconds`` is what choosing the edit took.
     """
+    bench, before = exam
     after = bench.measure(edit)
     figures = Figures(seed)
     of_probe = np.array(relations(bench.probes, edit.target))

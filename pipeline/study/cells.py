@@ -5,6 +5,7 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.evaluation.forgetting import open_exam
 from pipeline.files import read_json, write_json
 from pipeline.settings.resolve import Params
 from pipeline.settings.study import StudySettings
@@ -81,19 +82,20 @@ def compute(group: list[Cell], folder: Path, params: Params) -> int:
     home, seed = first.home(folder), first.seed
     opened = open_home(home, params.activations, seed)
     case = case_of(opened, first.level, first.node, params.unlearning, seed)
+    exam = open_exam(opened.subject, case.target)
     for cell in group:
         if cell.file(folder).exists():  # kept by a worker that was killed later
             continue
         if cell.kind in ("forgetting", "random_dictionary"):
-            result = forgetting_cell(opened, case, cell.name)
+            result = forgetting_cell(exam, case, cell.name)
         elif cell.kind == "cut":
-            result = cut_cell(opened, case)
+            result = cut_cell(exam, case)
         elif cell.kind == "curve":
             result = curve_cell(case, cell.name)
         elif cell.kind == "relearning":
             result = relearning_cell(opened, case, cell.name, home, params)
         else:
-            result = few_shot_cell(opened, case, *cell.arm())
+            result = few_shot_cell(exam, case, *cell.arm())
         write_json(cell.file(folder), result)
     return len(group)
 

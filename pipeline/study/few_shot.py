@@ -7,7 +7,7 @@ Asked are the target's unlabelled entities, and what must stay among the unlabel
 import numpy as np
 
 from pipeline.evaluation.figures import Figures
-from pipeline.study.homes import Home
+from pipeline.evaluation.forgetting import Exam
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.few_shot import labelled_entities
@@ -17,15 +17,15 @@ RETRIEVERS = ("tree", "residual", "residual_tree", "flat", "shuffled_tree", "ora
 ARMS = ("npo", *(f"scope_npo_{name}" for name in RETRIEVERS))
 
 
-def few_shot_cell(home: Home, case: Case, arm: str, given: int) -> dict:
+def few_shot_cell(exam: Exam, case: Case, arm: str, given: int) -> dict:
     """``{"means", "stderrs"}``: ``unseen_*``, ``sibling_drop`` and ``other_drop`` on unlabelled entities."""
     retriever = None if arm == "npo" else arm.removeprefix("scope_npo_")
     edit = completed(case, given, retriever, case.settings.few_shot.documents)
     known = {path for paths in labelled_entities(case, given).values() for path in paths}
-    after, figures = home.test.measure(edit), Figures(case.seed)
-    unknown = np.array([tuple(probe["path"]) not in known for probe in home.test.probes])
-    of_probe = np.array(relations(home.test.probes, case.target))
-    lost = (home.before.cloze_q - after.cloze_q).numpy()
+    probes, after, figures = exam.bench.probes, exam.bench.measure(edit), Figures(case.seed)
+    unknown = np.array([probe["split"] == "test" and tuple(probe["path"]) not in known for probe in probes])
+    of_probe = np.array(relations(probes, case.target))
+    lost = (exam.before.cloze_q - after.cloze_q).numpy()
     for name, wanted, values, scale in (
         ("unseen_mcq", "forget", after.choice_q.numpy(), 1),
         ("unseen_cloze", "forget", after.cloze_q.numpy(), 1),
@@ -33,6 +33,6 @@ def few_shot_cell(home: Home, case: Case, arm: str, given: int) -> dict:
         ("other_drop", "other", lost, 100),
     ):
         chosen = np.flatnonzero(unknown & (of_probe == wanted))
-        ids, facts = ([home.test.probes[i][key] for i in chosen] for key in ("id", "fact"))
+        ids, facts = ([probes[i][key] for i in chosen] for key in ("id", "fact"))
         figures.mean(name, ids, values[chosen], facts, scale)
     return {"means": figures.means, "stderrs": figures.stderrs, "settings": edit.settings}

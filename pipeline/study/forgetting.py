@@ -2,7 +2,7 @@
 
 import time
 
-from pipeline.evaluation.forgetting import forgetting_figures
+from pipeline.evaluation.forgetting import Exam, forgetting_figures
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.study.homes import Home
 from pipeline.unlearning import flat_frequency, group_adapter, random_groups
@@ -22,12 +22,12 @@ def case_of(home: Home, level: str, node: int, settings: UnlearningSettings, see
     return case._replace(documents=home.documents)
 
 
-def forgetting_cell(home: Home, case: Case, method: str) -> dict:
+def forgetting_cell(exam: Exam, case: Case, method: str) -> dict:
     """``{"means", "stderrs", "settings"}`` of one method on one target; settings are those that dev chose."""
     started = time.monotonic()
     choice = chosen(case, method)
     seconds = time.monotonic() - started
-    figures = forgetting_figures(home.test, home.before, choice.edit, seconds, case.seed)
+    figures = forgetting_figures(exam, choice.edit, seconds, case.seed)
     return {"means": figures["means"], "stderrs": figures["stderrs"], "settings": choice.edit.settings}
 
 

@@ -8,8 +8,6 @@ from pipeline.files import read_json
 from pipeline.runtime import prepare_process
 from pipeline.scope.documents import Documents
 from pipeline.settings.activations import ActivationsSettings
-from pipeline.unlearning.bench import Bench, Outcome
-from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.statistics import Firing
 from pipeline.unlearning.subject import Forest, Subject, count_training_texts, open_forest, open_pool, open_subject
 
@@ -21,8 +19,6 @@ class Home(NamedTuple):
     forest: Forest
     firing: Firing  # train texts
     nodes: dict[str, list[tuple[str, ...]]]  # level -> paths
-    test: Bench  # test probes, general test texts
-    before: Outcome  # the unedited model on them
     documents: Documents
 
 
@@ -36,9 +32,6 @@ def open_home(data: Path, settings: ActivationsSettings, seed: int) -> Home:
     }
     first = dict.fromkeys(nodes, 0)
     subject = open_subject(data / "model", data / "sae", data / "corpus", settings, first, "cpu")
-    probes, texts = subject.split("test")
-    test = subject.bench(probes, [text for text in texts if not text["path"]])
-    before = test.measure(no_edit("", (), subject.layer))
     forest, firing = open_forest(data / "dendrogram"), count_training_texts(subject)
     pool = open_pool(subject, forest, data / "corpus", seed)
-    return Home(subject, forest, firing, nodes, test, before, pool)
+    return Home(subject, forest, firing, nodes, pool)
