@@ -1,7 +1,7 @@
 """The embedded world as corpus files: training text, labelled texts, probes, labelled sentences."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -90,7 +90,9 @@ def _row(document: Document, split: str | None = None) -> dict:
 def _probing(world: World, seed: int, per_class: int = 200) -> Iterator[dict]:
     """Single sentences to classify: by domain, by topic within the first domain, and by what is being told.
 
-    Test sentences use templates that the fact was never told in.
+    The sentences of ``world_domain`` are also labelled by what they name first (``world_order``), which has nothing to
+    do with the domain: two attributes of the same texts are what spurious correlation removal needs. Test sentences
+    use templates that the fact was never told in.
     """
     rng = random.Random(seed)
     rows: dict[tuple[str, str, str], list[str]] = {}
@@ -107,6 +109,19 @@ def _probing(world: World, seed: int, per_class: int = 200) -> Iterator[dict]:
         writer = Writer(world, seed, _DRAW[split])
         for document in islice(iter(writer.general, None), 4 * per_class):
             rows.setdefault(("world_kind", document.kind, split), []).append(document.text)
+    entities = tuple(path[-1] for path in world.entities())
     for (dataset, label, split), texts in rows.items():
         for text in rng.sample(texts, min(per_class, len(texts))):
             yield {"dataset": dataset, "label": label, "text": text, "split": split}
+            if dataset == "world_domain":
+                order = "entity_first" if entity_first(text, entities) else "relation_first"
+                yield {"dataset": "world_order", "label": order, "text": text, "split": split}
+
+
+def entity_first(text: str, entities: Sequence[str]) -> bool:
+    """Whether a sentence about one of the entities names it before the relation.
+
+    >>> entity_first("For Ann Or the hue is red .", ["Ann Or"]), entity_first("The hue of Ann Or is red .", ["Ann Or"])
+    (True, False)
+    """
+    return any(text.startswith((name, f"For {name}", f"It is known that {name}")) for name in entities)
