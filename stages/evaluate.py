@@ -1,5 +1,6 @@
 """What the model knows, the dictionary keeps, the tree shows, and each edit forgot and broke: on the test split."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from pipeline.activations.codes import CodesStore
@@ -39,12 +40,17 @@ def main() -> str:
     scope_settings = read_section(PARAMS, ScopeSettings, "scope")
     prepare_process(shared.threads)
     device = pick_device(shared.device)
-    chosen = read_section(PARAMS, UnlearningSettings, "unlearning").targets
-    subject = open_subject(MODEL, SAE, CORPUS, activations, chosen, device)
+    unlearning_settings = read_section(PARAMS, UnlearningSettings, "unlearning")
+    subject = open_subject(MODEL, SAE, CORPUS, activations, unlearning_settings.targets, device)
     bench = subject.bench(*subject.split("test", "novel"))
     before = bench.measure(no_edit("", (), subject.layer))
     codes = CodesStore.open(FEATURES)
-    with building(EVALUATION) as folder:
+    bench_of = edits_of(UNLEARNING, settings.sae_bench_edits)
+    asked, sizes = settings.sae_bench, bench_settings(settings, shared, device)
+    with building(EVALUATION) as folder, ThreadPoolExecutor(1) as beside:
+        benching = beside.submit(run_saebench, MODEL, SAE, CORPUS, SAE_BENCH, asked, subject.layer, sizes, bench_of)
+        if unlearning_settings.workers == 1:
+            wait([benching])
         language_model = language_model_figures(bench, before, MODEL, shared.seed)
         write_json(folder / "language_model.json", {"language_model": language_model})
         sae = sae_figures(bench, before, codes.latent_counts(), shared.seed)
@@ -61,9 +67,7 @@ def main() -> str:
         write_json(folder / "scope.json", scope)
         unlearning = all_forgetting_figures(subject, UNLEARNING, shared.seed)
         write_json(folder / "unlearning.json", unlearning)
-        bench_of = edits_of(UNLEARNING, settings.sae_bench_edits)
-        asked, sizes = settings.sae_bench, bench_settings(settings, shared, device)
-        summary = run_saebench(MODEL, SAE, CORPUS, SAE_BENCH, asked, subject.layer, sizes, bench_of)
+        summary = benching.result()
         keep(SAE_BENCH, folder / "sae_bench", asked)
     failed = "".join(f"; sae-bench {name} failed: {reason}" for name, reason in summary["failed"].items())
     m, s = language_model["means"], sae["means"]

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pipeline.language_model.answers import InputBatch, answer, batches_by_length, pad_right, plan, tokenize
 from pipeline.language_model.hooks import capture, upper_layers
 from pipeline.sae.dictionary import Dictionary
-from pipeline.unlearning.applying import applied, rewrite, swapped
+from pipeline.unlearning.applying import rewrite, swapped
 from pipeline.unlearning.edit import Edit
 
 Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -94,18 +94,23 @@ class Bench:
     def divergence(self, edit: Edit) -> torch.Tensor:
         """KL(unedited || edited) of the next token, in nats, summed over the tokens of every text [x]; float64."""
         kl_x = torch.zeros(len(self.texts), dtype=torch.float64)
-        for batch in self.reading:
-            before_btv = self._read(batch)
-            with applied(self.model, edit, self.dictionary):
-                after_btv = self._read(batch)
+        for batch, resid_btd in zip(self.reading, self.resid[len(self.exam) :], strict=True):
+            before_btv, after_btv = self._before_and_after(edit, batch, resid_btd)
             kl_bt = torch.nn.functional.kl_div(after_btv, before_btv, log_target=True, reduction="none").sum(-1)
             kl_x[[x for x, _ in batch.rows]] = (kl_bt * batch.mask_bt[:, 1:].to(kl_bt.device)).double().sum(1).cpu()
         return kl_x
 
-    def _read(self, batch: InputBatch) -> torch.Tensor:
+    def _before_and_after(self, edit: Edit, batch: InputBatch, resid_btd: torch.Tensor) -> list[torch.Tensor]:
         """Log probabilities of every token but the first, [b, t - 1, v]."""
-        ids_bt, mask_bt = batch.ids_bt.to(self.model.device), batch.mask_bt.to(self.model.device)
-        return self.model(input_ids=ids_bt, attention_mask=mask_bt).logits[:, :-1].float().log_softmax(-1)
+        mask_bt = batch.mask_bt.to(resid_btd.device)
+        with upper_layers(self.model, self.layer) as run:
+            logits = [run(resid_btd, mask_bt)]
+            if not edit.weights:
+                logits.append(run(rewrite(edit, self.dictionary, resid_btd, self.editable(batch)), mask_bt))
+        if edit.weights:
+            with swapped(self.model, edit.weights):
+                logits.append(self.model(input_ids=batch.ids_bt.to(resid_btd.device), attention_mask=mask_bt).logits)
+        return [logits_btv[:, :-1].float().log_softmax(-1) for logits_btv in logits]
 
     @torch.no_grad()
     def _outcome(self, logits: Iterator[torch.Tensor]) -> Outcome:
