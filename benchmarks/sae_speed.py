@@ -1,20 +1,25 @@
-"""Time of a BatchTopK training step against SAELens and against five dense matrix products of the same shape.
+"""Time of a BatchTopK training step against SAELens, dictionary_learning and five dense products of the same shape.
 
-    python -m benchmarks.sae_speed [rounds]
+    uv pip install --no-deps --target FOLDER dictionary-learning==0.1.0
+    PYTHONPATH=FOLDER uv run python -m benchmarks.sae_speed [rounds]
+
+dictionary_learning pins an old nnsight, so it cannot live beside what this project needs. Only its trainer is used,
+which needs torch and einops alone; an empty stand-in answers for nnsight. Without the first line it is left out.
 
 One thread, one process, the contestants in turn, process CPU time, the least of ``rounds`` (default 5): a busy machine
 slows all alike. "Limit" is what a dense training step cannot beat: encode, decode, and the gradients of codes and of
-both weights, in float32.
-Prints a table and one JSON line per shape.
+both weights, in float32. Prints a table and writes benchmarks/sae_speed.json.
 """
 
+import importlib.util
 import json
 import os
-import platform
 import sys
 import time
+import types
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -23,10 +28,12 @@ from sae_lens.config import SAETrainerConfig
 from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
 from sae_lens.training.sae_trainer import SAETrainer
 
+from pipeline.files import write_json
 from pipeline.runtime import prepare_process
 from pipeline.sae.trainer import Trainer
 from pipeline.settings.sae import SAESettings
 
+RESULT = Path(__file__).with_suffix(".json")
 SHAPES = [(128, 1024, 1024, 16), (256, 2304, 4096, 32), (2304, 2304, 4096, 64), (2304, 16384, 512, 64)]
 WARM_UP = 3
 
@@ -73,6 +80,16 @@ def sae_lens(d_sae: int, k: int, batch: torch.Tensor) -> Callable[[], object]:
     return step
 
 
+def dictionary_learning(d_sae: int, k: int, batch: torch.Tensor) -> Callable[[], object]:
+    sys.modules.setdefault("nnsight", types.SimpleNamespace(LanguageModel=None))  # its buffer asks for it on import
+    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
+
+    trainer = BatchTopKTrainer(
+        10**9, batch.shape[1], d_sae, k, layer=0, lm_name="none", threshold_start_step=0, device="cpu"
+    )
+    return lambda: trainer.update(1, batch)
+
+
 def least_seconds(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     best = dict.fromkeys(contestants, float("inf"))
     for turn in range(WARM_UP + rounds):
@@ -84,27 +101,38 @@ def least_seconds(contestants: dict[str, Callable[[], object]], rounds: int) -> 
     return best
 
 
+def compare(shape: tuple[int, int, int, int], rounds: int) -> dict[str, object]:
+    """Seconds and ratios of one shape."""
+    d_model, d_sae, n, k = shape
+    batch = rows(n, d_model)
+    contestants = {"limit": limit(d_model, d_sae, batch), "ours": ours(d_sae, k, batch)}
+    contestants["sae_lens"] = sae_lens(d_sae, k, batch)
+    if importlib.util.find_spec("dictionary_learning"):
+        contestants["dictionary_learning"] = dictionary_learning(d_sae, k, batch)
+    seconds = least_seconds(contestants, rounds)
+    return {
+        "shape": list(shape),
+        "tokens_per_cpu_second": round(n / seconds["ours"]),
+        "cpu_seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "ratio": {name: round(value / seconds["ours"], 2) for name, value in seconds.items() if name != "ours"},
+    }
+
+
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     prepare_process(1)
     warnings.simplefilter("ignore")
-    print(f"torch {torch.__version__}, {platform.processor() or platform.machine()}, {rounds} rounds")
-    print("D, F, batch, k | ours tok/s | vs limit | vs SAELens | SAELens vs limit")
-    for d_model, d_sae, n, k in SHAPES:
-        batch = rows(n, d_model)
-        contestants = {"limit": limit(d_model, d_sae, batch), "ours": ours(d_sae, k, batch)}
-        contestants["sae_lens"] = sae_lens(d_sae, k, batch)
-        seconds = least_seconds(contestants, rounds)
-        result = {
-            "shape": [d_model, d_sae, n, k],
-            "tokens_per_cpu_second": round(n / seconds["ours"]),
-            "vs_limit": round(seconds["limit"] / seconds["ours"], 2),
-            "vs_sae_lens": round(seconds["sae_lens"] / seconds["ours"], 2),
-            "sae_lens_vs_limit": round(seconds["limit"] / seconds["sae_lens"], 2),
-        }
-        shape, speed, *ratios = result.values()
-        print(f"{shape} | {speed:,} | " + " | ".join(f"{ratio:.2f}x" for ratio in ratios))
-        print(json.dumps(result), flush=True)
+    found: dict[str, object] = {"torch": torch.__version__, "rounds": rounds, "cpu": cpu_name(), "shapes": []}
+    for shape in SHAPES:
+        row = compare(shape, rounds) | {"load": round(os.getloadavg()[0], 1)}
+        print(json.dumps(row), flush=True)
+        found["shapes"].append(row)
+        write_json(RESULT, found)
+
+
+def cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
 
 
 if __name__ == "__main__":
