@@ -145,7 +145,7 @@ def test_cluster_map_cells_are_means_of_the_reordered_matrix(cells):
     matrix = np.corrcoef(dense, rowvar=False)[np.ix_(order, order)]
     np.fill_diagonal(matrix, np.nan)
     cell = np.arange(60) * cells // 60
-    found = binned_similarity(correlation, tree, cells)
+    found = binned_similarity(correlation, order, cells)
     for row, column in [(0, 0), (1, 3), (cells - 1, 2), (cells - 1, cells - 1)]:
         block = matrix[np.ix_(cell == row, cell == column)]
         expected = 1 if np.isnan(block).all() else np.nanmean(block)

@@ -15,6 +15,7 @@ from pipeline.hierarchy.tree import FeatureTree, load_tree
 from pipeline.language_model.token_text import TokenText
 from pipeline.report.activity import activity
 from pipeline.report.contexts import Passages
+from pipeline.report.largest_groups import caption, largest_groups
 from pipeline.report.reading import Reading, read_codes
 from pipeline.report.shown_nodes import coherences, shown_nodes, shown_parents
 from pipeline.report.tree_data import tree_data
@@ -187,8 +188,23 @@ def test_columns_of_the_explorable_tree(tree: FeatureTree, reading: Reading) -> 
 
 
 def test_the_figures_lines_join_children_at_the_merge(tree: FeatureTree) -> None:
-    place, segments = layout(tree, most=2)
+    place, segments = layout(tree, np.concatenate(tree.cut(-2.0)), -np.inf)
     assert sorted(place.values()) == [0, 1, 2, 3, 4, 5]
-    assert len(segments) == 2  # the two highest merges; what lies below is a stub
-    assert segments[0][:, 1].tolist() == pytest.approx([0.115, 0.1, 0.1, 0.115])
-    assert segments[1][:, 1].tolist() == pytest.approx([0.015, 0.0, 0.0, 0.1])
+    assert len(segments) == 5
+    assert segments[0][:, 1].tolist() == pytest.approx([1, 0.9, 0.9, 1]), "two latents"
+    assert segments[4][:, 1].tolist() == pytest.approx([0.3, 0.0, 0.0, 0.1]), (
+        "two groups, where they merged"
+    )
+
+
+def test_a_large_tree_is_drawn_by_its_largest_groups(tree: FeatureTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [len(group) for group in largest_groups(tree, 0.5)] == [2, 2, 1, 1], "a small one wholly"
+    monkeypatch.setattr("pipeline.report.largest_groups.ALL_UP_TO", 5)
+    monkeypatch.setattr("pipeline.report.largest_groups.LEAVES", 3)
+    shown = largest_groups(tree, 0.5)
+    assert [len(group) for group in shown] == [2, 2], "the largest, until three latents are shown"
+    assert caption(tree, shown, 0.5) == "the 2 largest groups at r ≥ 0.50: 4 of 6 latents"
+    single = int(tree.cut(0.5)[-1][0])
+    assert single in np.concatenate(largest_groups(tree, 0.5, [single])), "a marked latent is always shown"
+    place, segments = layout(tree, np.concatenate(shown), 0.5)
+    assert len(place) == 4 and len(segments) == 2

@@ -1,18 +1,16 @@
-"""The correlation in the order of the tree: blocks on the diagonal are groups."""
+"""The correlation in an order of the tree: blocks on the diagonal are groups."""
 
 import numpy as np
 
 from pipeline.hierarchy.correlation import Correlation
-from pipeline.hierarchy.tree import FeatureTree
 
 
-def binned_similarity(correlation: Correlation, tree: FeatureTree, cells: int) -> np.ndarray:
-    """Mean similarity of the pairs of two stretches of the dendrogram's order, float64 [cells, cells].
+def binned_similarity(correlation: Correlation, order: np.ndarray, cells: int) -> np.ndarray:
+    """Mean similarity of the pairs of two stretches of ``order`` (latent ids), float64 [cells, cells].
 
     With at most ``cells`` latents every cell is one pair. Sparse plus rank one again: the sum over a cell is that of
     r + a a' over its listed pairs less (sum of a) (sum of a'), so no square matrix of all latents is built.
     """
-    order = np.concatenate(tree.cut(-2.0))  # one group, its members along the dendrogram
     cells = min(cells, len(order))
     cell_of = np.full(len(correlation.sums.n), -1)
     cell_of[order] = np.arange(len(order)) * cells // len(order)

@@ -139,10 +139,10 @@ def _hierarchy(evidence: Evidence, tree: Mapping[str, Any], pictures: Pictures) 
     said = [tag("p", f"{scale} scale: {row['summary']}", class_="soft") for scale, row in evidence.stability.items()]
     picture = pictures.get(
         "dendrogram",
-        "The upper merges of the tree, its cuts (dashed), and the latents that subtree clamps (marks on top)",
+        "The tree, its cuts (dashed), and the latents that subtree clamps (marks on top)",
     )
     explore = tag("div", tag("h3", "Explore the tree"), tree_view(tree, sections.effects(evidence)))
-    matrix = pictures.get("clustermap", "Similarity of all pairs of latents in the order of the tree")
+    matrix = pictures.get("clustermap", "Similarity of pairs of latents in the order of the tree")
     return joined([sections.hierarchy(evidence), tag("p", note, class_="soft"), *said, explore, picture, matrix])
 
 
