@@ -41,15 +41,15 @@ class Cell(NamedTuple):
 
 
 def plan(settings: StudySettings) -> Iterator[Cell]:
-    """All cells, seed by seed and target by target; what matters most comes first."""
-    first, *others = settings.nodes
-    yield from _forgetting(settings, first)
+    """All cells, kind by kind, seed by seed and target by target; what few targets show comes first."""
     for seed, node in product(settings.seeds, settings.few_shot_topics):
         for given, arm in product(settings.few_shot_given, ARMS):
             yield Cell("few_shot", seed, "topic", node, f"{arm}_{given}")
     for seed, node in product(settings.seeds, settings.relearning_topics):
         for method in ("none", "never_taught", *settings.relearning_methods):
             yield Cell("relearning", seed, "topic", node, method)
+    first, *others = settings.nodes
+    yield from _forgetting(settings, first)
     for seed, node in product(settings.seeds, settings.curve_topics):
         for method in (*settings.curve_methods, *SHUFFLED):
             yield Cell("curve", seed, "topic", node, method)
