@@ -56,11 +56,12 @@ def test_what_is_kept_is_not_missing(tmp_path: Path):
     groups = missing(cells, tmp_path)
     assert [cell for group in groups for cell in group] == cells
     assert all(len({cell[1:4] for cell in group}) == 1 for group in groups)
-    kept = groups[0][1].file(tmp_path)
+    done = groups[0][1]
+    kept = done.file(tmp_path)
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps({"means": {"forget_mcq": 0.25}}))
-    assert groups[0][1] not in [cell for group in missing(cells, tmp_path) for cell in group]
-    assert gathered(cells, tmp_path) == {"forgetting": [groups[0][1]._asdict() | {"means": {"forget_mcq": 0.25}}]}
+    assert done not in [cell for group in missing(cells, tmp_path) for cell in group]
+    assert gathered(cells, tmp_path) == {done.kind: [done._asdict() | {"means": {"forget_mcq": 0.25}}]}
 
 
 def test_a_never_taught_text_names_none_of_the_hidden():
