@@ -180,6 +180,24 @@ def _median(rows: list[dict[str, Any]], name: str, digits: int) -> str:
     return f"{median(known):.{digits}f}" if known else "-"
 
 
+def sae_speed(found: dict[str, Any]) -> str:
+    """A training step against the limit and the peers, with the bars that were set."""
+    bars = {
+        (256, 2304, 4096, 32): (2.5, 6, 5),
+        (2304, 2304, 4096, 64): (2.2, 3.3, 3.3),
+        (2304, 16384, 512, 64): (2.2, 3.5, 4),
+    }
+    lines = []
+    for row in found["shapes"]:
+        asked = bars.get(tuple(row["shape"]), (None,) * 3)
+        ratios = [row["ratio"][peer] for peer in ("limit", "sae_lens", "dictionary_learning")]
+        cells = [f"{ratio:.2f}" + (f" ({bar})" if bar else "") for ratio, bar in zip(ratios, asked, strict=True)]
+        shape = ", ".join(map(str, row["shape"]))
+        lines.append([shape, f"{row['tokens_per_cpu_second']:,}", *cells, str(row["load"])])
+    peers = [f"against {name} (bar)" for name in ("the limit", "SAELens", "dictionary_learning")]
+    return markdown(["D, F, batch, k", "tokens a CPU second", *peers, "load"], lines)
+
+
 def sae_synthetic(found: dict[str, Any]) -> str:
     """Medians over the seeds; scores of shuffled leaves in brackets."""
     by_architecture = defaultdict(list)
@@ -265,6 +283,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "inspect_speed": inspect_speed,
     "sae_world": sae_world,
     "sae_synthetic": sae_synthetic,
+    "sae_speed": sae_speed,
 }
 
 
@@ -278,11 +297,16 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def result_of(table: str) -> Path:
+    """The file that a table is made from."""
+    return ROOT / RESULTS.get(table, f"benchmarks/{table}.json")
+
+
 def filled(page: str) -> str:
     """The page with every table made anew."""
 
     def fill(match: re.Match[str]) -> str:
-        found = json.loads((ROOT / RESULTS.get(match[2], f"benchmarks/{match[2]}.json")).read_text(encoding="utf-8"))
+        found = json.loads(result_of(match[2]).read_text(encoding="utf-8"))
         return f"{match[1]}{TABLES[match[2]](found)}\n{match[3]}"
 
     return TABLE.sub(fill, page)

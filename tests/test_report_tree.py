@@ -192,9 +192,7 @@ def test_the_figures_lines_join_children_at_the_merge(tree: FeatureTree) -> None
     assert sorted(place.values()) == [0, 1, 2, 3, 4, 5]
     assert len(segments) == 5
     assert segments[0][:, 1].tolist() == pytest.approx([1, 0.9, 0.9, 1]), "two latents"
-    assert segments[4][:, 1].tolist() == pytest.approx([0.3, 0.0, 0.0, 0.1]), (
-        "two groups, where they merged"
-    )
+    assert segments[4][:, 1].tolist() == pytest.approx([0.3, 0.0, 0.0, 0.1]), "two groups, where they merged"
 
 
 def test_a_large_tree_is_drawn_by_its_largest_groups(tree: FeatureTree, monkeypatch: pytest.MonkeyPatch) -> None:
