@@ -8,8 +8,9 @@ import torch
 from scipy.cluster.hierarchy import linkage
 
 from pipeline.hierarchy.tree import FeatureTree
+from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.bench import Outcome
-from pipeline.unlearning.case import draw
+from pipeline.unlearning.case import Case, NothingPasses, choice_of, draw, sweep
 from pipeline.unlearning.damage import Damage, damage
 from pipeline.unlearning.statistics import Firing
 from pipeline.unlearning.subtree import best_antichains
@@ -151,6 +152,21 @@ def test_a_choice_that_others_build_on_is_made_once_a_tree():
     other = SimpleNamespace(tree=TREE.shuffled(np.random.default_rng(0)), firing=None, choices=case.choices)
     assert [Case.once(case, choose), Case.once(case, choose), Case.once(other, choose)] == [1, 1, 2]
     assert Case.once(SimpleNamespace(tree=TREE, firing=None, choices=None), choose) == 3, "nothing remembered"
+
+
+def test_a_method_that_finds_nothing_leaves_the_model_as_it_is():
+    from types import SimpleNamespace
+
+    judged = []
+    bench = SimpleNamespace(measure=lambda edit: judged.append(edit) or before, probes=[{"path": ["d"]}], texts=[])
+    before = Outcome(torch.ones(1), torch.ones(1), torch.zeros(0))
+    case = Case("domain", ("d",), 1, None, [], None, None, bench, before, UnlearningSettings(), 0)
+    with pytest.raises(NothingPasses, match="no latent passes the thresholds for d"):
+        sweep(case, [])
+    choice = choice_of(case, "subtree", lambda case: sweep(case, []))
+    assert (choice.edit.method, len(choice.edit.latents), choice.edit.weights) == ("subtree", 0, {})
+    assert choice.edit.settings == {"nothing": "no latent passes the thresholds for d"}
+    assert judged == [choice.edit] and choice.sweep[0]["forget_choice"] == 1.0, "and is judged as what it is"
 
 
 def test_worth_is_a_share_of_what_is_worth_taking():

@@ -6,7 +6,7 @@ from pipeline.evaluation.forgetting import Exam, forgetting_figures
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.study.homes import Home
 from pipeline.unlearning import flat_frequency, group_adapter, random_groups
-from pipeline.unlearning.case import Case, Choice
+from pipeline.unlearning.case import Case, Choice, choice_of
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.methods import METHODS
 from pipeline.unlearning.subject import open_case
@@ -37,4 +37,4 @@ def chosen(case: Case, method: str) -> Choice:
         return Choice(no_edit(case.level, case.target, case.layer), [])
     if method in TWINS:
         return group_adapter.choose_on(case, case.once(TWINS[method]).edit, method)
-    return case.once(METHODS[method])
+    return choice_of(case, method, METHODS[method])

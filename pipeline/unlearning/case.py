@@ -17,8 +17,12 @@ from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.unlearning import UnlearningSettings
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.damage import Damage, damage, relations
-from pipeline.unlearning.edit import Edit
+from pipeline.unlearning.edit import Edit, no_edit
 from pipeline.unlearning.statistics import Firing
+
+
+class NothingPasses(PipelineError):
+    """No latent passes the thresholds that a method sweeps."""
 
 
 class Choice(NamedTuple):
@@ -73,11 +77,17 @@ def sweep(case: Case, candidates: Iterable[Edit]) -> Choice:
         if best is None or result.objective < best[0]:
             best = result.objective, edit
     if best is None:
-        where = " / ".join(case.target)
-        raise PipelineError(
-            f"no latent passes the thresholds for {where}; widen what `unlearning` in params.yaml sweeps"
-        )
+        raise NothingPasses(f"no latent passes the thresholds for {' / '.join(case.target)}")
     return Choice(best[1], rows)
+
+
+def choice_of(case: Case, method: str, choose: Callable[[Case], Choice]) -> Choice:
+    """What a method chooses; where nothing passes its thresholds that is its result: the model as it is."""
+    try:
+        return case.once(choose)
+    except NothingPasses as reason:
+        nothing = no_edit(case.level, case.target, case.layer)
+        return sweep(case, [nothing._replace(method=method, settings={"nothing": str(reason)})])
 
 
 def draw(items: Sequence[dict], target: tuple[str, ...], most: int, seed: int) -> list[dict]:

@@ -15,7 +15,7 @@ from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.unlearning import UnlearningSettings
-from pipeline.unlearning.case import Case
+from pipeline.unlearning.case import Case, choice_of
 from pipeline.unlearning.curve import area, points
 from pipeline.unlearning.edit import save_edit
 from pipeline.unlearning.methods import METHODS
@@ -61,7 +61,7 @@ class Chooser:
     def choose(self, cell: Cell) -> float:
         """Let the method choose; keeps the edit, its sweep and its seconds; returns the dev objective."""
         started = time.monotonic()
-        choice = self._case(cell.level).once(METHODS[cell.method])
+        choice = choice_of(self._case(cell.level), cell.method, METHODS[cell.method])
         save_edit(cell.folder, choice.edit)
         seconds = round(time.monotonic() - started, 2)
         sweep = {"seconds": seconds, "area": area(points(choice.sweep)), "candidates": choice.sweep}
