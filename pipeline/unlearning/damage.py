@@ -33,7 +33,7 @@ class Damage(NamedTuple):
         margin = math.sqrt(CHANCE * (1 - CHANCE) / self.forget_probes)
         remains = max(0.0, self.forget_cloze - 0.05) + 2 * max(0.0, abs(self.forget_choice - CHANCE) - margin)
         drops = [drop for drop in (self.sibling_drop, self.other_drop, self.general_drop) if drop is not None]
-        return remains + max(0.0, *drops) / 100 + max(0.0, (self.perplexity_ratio or 1.0) - 1)
+        return remains + max([0.0, *drops]) / 100 + max(0.0, (self.perplexity_ratio or 1.0) - 1)
 
 
 def relations(items: Sequence[dict], target: Sequence[str]) -> list[str]:
