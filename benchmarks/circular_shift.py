@@ -11,15 +11,19 @@ from pipeline.hierarchy.units import Units
 
 
 def circular_shift(units: Units, seed: int) -> Units:
-    """The units with every latent's occurrences moved on by a number of units of its own, around the end.
+    """The units with every latent's occurrences moved on by a number of units of its own, around the end."""
+    indptr, index, value = _shifted(units.indptr, units.index, units.value, offsets(units, seed))
+    return Units(indptr, index, value, units.document, units.n_latents)
 
-    The offsets are evenly spaced and dealt at random: drawn independently, some pairs of latents would get the same
-    offset, and with it their whole relation back.
+
+def offsets(units: Units, seed: int) -> np.ndarray:
+    """How far every latent is moved, int64 [s]: evenly spaced and dealt at random.
+
+    Drawn independently, some pairs of latents would get the same offset, and with it their whole relation back. Where
+    there are fewer units than latents some do: such pairs are not null.
     """
     turn = np.random.default_rng(seed).permutation(units.n_latents)
-    offset = turn * units.n_units // units.n_latents
-    indptr, index, value = _shifted(units.indptr, units.index, units.value, offset)
-    return Units(indptr, index, value, units.document, units.n_latents)
+    return turn * units.n_units // units.n_latents
 
 
 @numba.njit(cache=True, nogil=True)
