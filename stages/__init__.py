@@ -36,7 +36,9 @@ def run(name: str, main: Callable[[], str]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        write_text(ERROR, f"{name} was interrupted; the same command continues\n")
+        said = f"{name} was interrupted; the same command continues"
+        write_text(ERROR, f"{said}\n")
+        print(said, file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         write_text(ERROR, f"{name} failed with {type(error).__name__}: {' '.join(str(error).split())}\n")

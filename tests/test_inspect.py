@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,14 @@ def test_activations_are_described_with_their_norms_and_text(data: Path) -> None
     assert (array["shape"], array["chunks"], array["dtype"]) == ("11x4", "8x4", "uint16")
     with pytest.raises(PipelineError, match="run `uv run dvc repro cache_activations`"):
         stores.activations(data / "nothing.zarr", data / "model")
+
+
+def test_further_hook_points_are_listed_after_the_stores_own(data: Path, tmp_path: Path) -> None:
+    store = tmp_path / "activations.zarr"
+    shutil.copytree(data / "activations.zarr", store)
+    shutil.copytree(data / "activations.zarr", store / "also" / "blocks.0.hook_mlp_out")
+    names = [row["array"] for row in stores.activations(store, data / "model")["arrays"]]
+    assert names == [*names[: len(names) // 2], *(f"also/blocks.0.hook_mlp_out/{n}" for n in names[: len(names) // 2])]
 
 
 def test_sae(data: Path) -> None:

@@ -18,13 +18,17 @@ BINS, SEQUENCES, WORDS = 12, 3, 24  # of the norms' histogram; shown, and tokens
 
 
 def activations(store: Path, model: Path) -> dict[str, Any]:
-    """Provenance, every array with its shape, chunks, dtype and size on disk, the rows' norms, some rows as text."""
+    """Provenance, every array with its shape, chunks, dtype and size on disk, the rows' norms, some rows as text.
+
+    The arrays of further hook points come after the store's own, as ``also/<hook point>/<array>``.
+    """
     if (store / ADDRESS).exists():
         raise PipelineError(f"{store} stands for {read_json(store / ADDRESS)['url']}; open that with zarr to see it")
     if not (store / "zarr.json").exists():
         raise PipelineError(f"{store} is missing; run `uv run dvc repro cache_activations`")
     attributes = read_json(store / "zarr.json")["attributes"]
-    arrays = [_array(folder) for folder in sorted(store.iterdir()) if (folder / "zarr.json").exists()]
+    folders = [*sorted(store.iterdir()), *sorted(store.glob("also/*/*"))]
+    arrays = [_array(folder, store) for folder in folders if (folder / "zarr.json").exists()]
     plain = {key: value for key, value in attributes.items() if not isinstance(value, list)}
     about = {"store": str(store), "gb_on_disk": round(sum(row.get("mb_on_disk", 0) for row in arrays) / 1e3, 3)}
     return {**about, **plain, "arrays": arrays, "norms": histogram(norms(store)), "rows": _as_text(store, model)}
@@ -61,14 +65,14 @@ def _as_text(store: Path, model: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _array(folder: Path) -> dict[str, Any]:
-    about = read_json(folder / "zarr.json")
+def _array(folder: Path, store: Path) -> dict[str, Any]:
+    name, about = str(folder.relative_to(store)), read_json(folder / "zarr.json")
     if about["node_type"] != "array":
-        return {"array": f"{folder.name}/", "shape": "a group of its own"}
+        return {"array": f"{name}/", "shape": "a group of its own"}
     chunks = about["chunk_grid"]["configuration"]["chunk_shape"]
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {
-        "array": folder.name,
+        "array": name,
         "shape": "x".join(map(str, about["shape"])),
         "chunks": "x".join(map(str, chunks)),
         "dtype": about["data_type"],
