@@ -13,7 +13,7 @@ from pipeline.unlearning.damage import relations
 from pipeline.unlearning.few_shot import labelled_entities
 from pipeline.unlearning.scope_npo import completed
 
-RETRIEVERS = ("tree", "residual", "residual_tree", "flat", "shuffled_tree", "oracle")
+RETRIEVERS = ("tree", "residual", "residual_tree", "flat", "tfidf_expanded", "shuffled_tree", "oracle")
 ARMS = ("npo", *(f"scope_npo_{name}" for name in RETRIEVERS))
 
 
