@@ -22,20 +22,17 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from benchmarks.seed_world import seed_world
+from benchmarks.seed_world import seed_world, trained_on
 from pipeline.activations.codes import CodesStore, SparseCodes
-from pipeline.activations.encoding import encode_store
-from pipeline.activations.store import ActivationStore
 from pipeline.evaluation.knowledge import sae_figures
 from pipeline.evaluation.true_edges import Place, edge_scores, places_of
 from pipeline.evaluation.truth import SHARES, belonging, best_ami
-from pipeline.files import building, read_json, read_jsonl, write_json
+from pipeline.files import read_json, read_jsonl, write_json
 from pipeline.hierarchy.correlation import correlate, plan_for
 from pipeline.hierarchy.dendrogram import build_tree
 from pipeline.hierarchy.linkage import cut_correlations
 from pipeline.hierarchy.source import Source
 from pipeline.runtime import prepare_process
-from pipeline.sae.build import build_dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.dendrogram import DendrogramSettings
@@ -79,13 +76,7 @@ def main(folder: Path, seeds: list[int]) -> None:
 def measure(folder: Path, settings: SAESettings, seed: int) -> dict[str, Any]:
     """Train and encode in a scratch folder, then look at the dictionary and at its trees."""
     data = seed_world(folder, seed, until="cache_activations")
-    with building(data / "variant") as scratch:
-        sae, features = scratch / "sae", scratch / "features.zarr"
-        for path in (sae, features):
-            path.mkdir()
-        store = ActivationStore.open(data / "activations.zarr")
-        build_dictionary(store, settings, seed, "cpu", 2048, sae)
-        encode_store(store, load_dictionary(sae), features, {})
+    with trained_on(data, settings, seed) as (sae, features):
         bench, before = world_bench(data, sae)
         bench.dictionary = load_dictionary(sae)
         quality = sae_figures(bench, before, CodesStore.open(features).latent_counts(), seed)["means"]

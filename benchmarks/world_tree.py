@@ -13,20 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.seed_world import seed_world
+from benchmarks.seed_world import seed_world, trained_on
 from pipeline.activations.codes import CodesStore
-from pipeline.activations.encoding import encode_store
-from pipeline.activations.store import ActivationStore
 from pipeline.evaluation.knowledge import sae_figures
 from pipeline.evaluation.truth import SHARES, Belonging, belonging, best_ami
-from pipeline.files import building, read_json, read_jsonl, write_json
+from pipeline.files import read_json, read_jsonl, write_json
 from pipeline.hierarchy.correlation import Hands, correlate, plan_for
 from pipeline.hierarchy.dendrogram import build_tree
 from pipeline.hierarchy.source import Source
 from pipeline.hierarchy.tree import FeatureTree
 from pipeline.runtime import prepare_process
-from pipeline.sae.build import build_dictionary
-from pipeline.sae.folder import load_dictionary
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.dendrogram import DendrogramSettings
 from pipeline.settings.sae import SAESettings
@@ -61,13 +57,7 @@ def main(folder: Path, seeds: list[int]) -> None:
 
 def measure(data: Path, settings: SAESettings, seed: int) -> dict:
     """Train and encode in a scratch folder, then look at the dictionary and at its trees."""
-    with building(data / "variant") as scratch:
-        sae, features = scratch / "sae", scratch / "features.zarr"
-        for path in (sae, features):
-            path.mkdir()
-        store = ActivationStore.open(data / "activations.zarr")
-        build_dictionary(store, settings, seed, "cpu", 2048, sae)
-        encode_store(store, load_dictionary(sae), features, {})
+    with trained_on(data, settings, seed) as (sae, features):
         return quality(data, sae, features, seed) | {"ami": trees(data, features, seed)}
 
 
