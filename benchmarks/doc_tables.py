@@ -190,8 +190,11 @@ def sae_speed(found: dict[str, Any]) -> str:
     lines = []
     for row in found["shapes"]:
         asked = bars.get(tuple(row["shape"]), (None,) * 3)
-        ratios = [row["ratio"][peer] for peer in ("limit", "sae_lens", "dictionary_learning")]
-        cells = [f"{ratio:.2f}" + (f" ({bar})" if bar else "") for ratio, bar in zip(ratios, asked, strict=True)]
+        ratios = [row["ratio"].get(peer) for peer in ("limit", "sae_lens", "dictionary_learning")]
+        cells = [
+            "not measured" if ratio is None else f"{ratio:.2f}" + (f" ({bar})" if bar else "")
+            for ratio, bar in zip(ratios, asked, strict=True)
+        ]
         shape = ", ".join(map(str, row["shape"]))
         lines.append([shape, f"{row['tokens_per_cpu_second']:,}", *cells, str(row["load"])])
     peers = [f"against {name} (bar)" for name in ("the limit", "SAELens", "dictionary_learning")]

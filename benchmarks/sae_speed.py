@@ -119,7 +119,7 @@ def compare(shape: tuple[int, int, int, int], rounds: int) -> dict[str, object]:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     prepare_process(1)
     warnings.simplefilter("ignore")
     found: dict[str, object] = {"torch": torch.__version__, "rounds": rounds, "cpu": cpu_name(), "shapes": []}

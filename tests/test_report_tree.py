@@ -201,7 +201,7 @@ def test_a_large_tree_is_drawn_by_its_largest_groups(tree: FeatureTree, monkeypa
     monkeypatch.setattr("pipeline.report.largest_groups.LEAVES", 3)
     shown = largest_groups(tree, 0.5)
     assert [len(group) for group in shown] == [2, 2], "the largest, until three latents are shown"
-    assert caption(tree, shown, 0.5) == "the 2 largest groups at r ≥ 0.50: 4 of 6 latents"
+    assert caption(tree, shown, 0.5) == "2 groups at r ≥ 0.50, marked or largest: 4 of 6 latents"
     single = int(tree.cut(0.5)[-1][0])
     assert single in np.concatenate(largest_groups(tree, 0.5, [single])), "a marked latent is always shown"
     place, segments = layout(tree, np.concatenate(shown), 0.5)

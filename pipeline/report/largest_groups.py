@@ -30,4 +30,4 @@ def caption(tree: FeatureTree, groups: Sequence[np.ndarray], cut: float) -> str:
     leaves = sum(map(len, groups))
     if leaves == tree.n_leaves:
         return f"{leaves:,} latents in the order of the tree"
-    return f"the {len(groups)} largest groups at r ≥ {cut:.2f}: {leaves:,} of {tree.n_leaves:,} latents"
+    return f"{len(groups)} groups at r ≥ {cut:.2f}, marked or largest: {leaves:,} of {tree.n_leaves:,} latents"
