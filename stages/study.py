@@ -55,7 +55,7 @@ def study(params: Params) -> None:
         home = make_home(folder / f"seed_{seed}" / "home", content, seed)
         if params.study.random_dictionary_methods:
             make_random_home(folder / f"seed_{seed}" / "random_home", home, content, seed)
-    cells = list(plan(params.study))
+    cells = plan(params.study)
     groups = missing(cells, folder)
     for _ in track(computing(groups, folder, params), "study", len(groups), "targets"):
         for kind, rows in gathered(cells, folder).items():

@@ -31,6 +31,10 @@ class Cell(NamedTuple):
         arm, given = self.name.rsplit("_", 1)
         return arm, int(given)
 
+    def shares(self) -> tuple:
+        """What is opened once for cells of the same home and target."""
+        return self.seed, self.kind == "random_dictionary", self.level, self.node
+
     def home(self, folder: Path) -> Path:
         """The data of its seed; a control's own dictionary has a home of its own."""
         return folder / f"seed_{self.seed}" / ("random_home" if self.kind == "random_dictionary" else "home") / "data"
@@ -40,40 +44,44 @@ class Cell(NamedTuple):
         return folder / f"seed_{self.seed}" / self.kind / f"{self.level}_{self.node}" / f"{self.name}.json"
 
 
-def plan(settings: StudySettings) -> Iterator[Cell]:
-    """All cells, kind by kind, seed by seed and target by target; what few targets show comes first."""
-    for seed, node in product(settings.seeds, settings.few_shot_topics):
-        for given, arm in product(settings.few_shot_given, ARMS):
-            yield Cell("few_shot", seed, "topic", node, f"{arm}_{given}")
-    for seed, node in product(settings.seeds, settings.relearning_topics):
-        for method in ("none", "never_taught", *settings.relearning_methods):
-            yield Cell("relearning", seed, "topic", node, method)
-    first, *others = settings.nodes
-    yield from _forgetting(settings, first)
-    for seed, node in product(settings.seeds, settings.curve_topics):
-        for method in (*settings.curve_methods, *SHUFFLED):
-            yield Cell("curve", seed, "topic", node, method)
-    for level in others:
-        yield from _forgetting(settings, level)
-    for seed, node in product(settings.seeds, settings.wide_topics):
-        for method in (*settings.wide_methods, *TWINS):
-            yield Cell("forgetting", seed, "topic", node, method)
-        for method in settings.random_dictionary_methods:
-            yield Cell("random_dictionary", seed, "topic", node, method)
+def plan(settings: StudySettings) -> list[Cell]:
+    """All cells, so ordered that whatever is finished is a fair sample: the first target of every list on every seed,
+    then the second of each, and so on. The cells of one target are neighbours, for they share its case.
+    """
+    lists = list(_lists(settings))
+    cells = dict.fromkeys(
+        Cell(kind, seed, level, nodes[number], name)
+        for number, seed in product(range(max(len(nodes) for _, nodes, _ in lists)), settings.seeds)
+        for level, nodes, names in lists
+        if number < len(nodes)
+        for kind, name in names
+    )
+    first: dict[tuple, int] = {}
+    for place, cell in enumerate(cells):
+        first.setdefault(cell.shares(), place)
+    return sorted(cells, key=lambda cell: first[cell.shares()])
 
 
-def _forgetting(settings: StudySettings, level: str) -> Iterator[Cell]:
-    for seed, node in product(settings.seeds, settings.nodes[level]):
-        for method in ("none", *settings.methods[level]):
-            yield Cell("forgetting", seed, level, node, method)
-        if "level_cut" in settings.methods[level]:
-            yield Cell("cut", seed, level, node, "level_cut")
+def _lists(settings: StudySettings) -> Iterator[tuple[str, Iterable[int], list[tuple[str, str]]]]:
+    """Level, its nodes, and what is computed of each: kind and name."""
+    for level, nodes in settings.nodes.items():
+        methods = settings.methods[level]
+        cuts = [("cut", "level_cut")] if "level_cut" in methods else []
+        yield level, nodes, [*(("forgetting", name) for name in ("none", *methods)), *cuts]
+    yield "topic", settings.curve_topics, [("curve", name) for name in (*settings.curve_methods, *SHUFFLED)]
+    arms = [("few_shot", f"{arm}_{given}") for given, arm in product(settings.few_shot_given, ARMS)]
+    yield "topic", settings.few_shot_topics, arms
+    attacked = ("none", "never_taught", *settings.relearning_methods)
+    yield "topic", settings.relearning_topics, [("relearning", name) for name in attacked]
+    yield "topic", settings.wide_topics, [("forgetting", name) for name in (*settings.wide_methods, *TWINS)]
+    strangers = settings.random_dictionary_methods
+    yield "topic", settings.wide_topics, [("random_dictionary", name) for name in strangers]
 
 
 def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
     """The cells without a result; neighbours of one home and target together, for they share its case."""
     lacking = [cell for cell in cells if not cell.file(folder).exists()]
-    return [list(group) for _, group in groupby(lacking, key=lambda cell: (cell.home(folder), cell.level, cell.node))]
+    return [list(group) for _, group in groupby(lacking, key=Cell.shares)]
 
 
 def compute(group: list[Cell], folder: Path, params: Params) -> int:
