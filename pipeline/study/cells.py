@@ -45,24 +45,26 @@ class Cell(NamedTuple):
 
 
 def plan(settings: StudySettings) -> list[Cell]:
-    """All cells, so ordered that whatever is finished is a fair sample: the first target of every list on every seed,
-    then the second of each, and so on. The cells of one target are neighbours, for they share its case.
+    """All cells, so ordered that whatever is finished is a fair sample of seeds, levels and kinds.
+
+    Every list of targets begins at once and ends at once, the short ones in longer strides. The cells of one target are
+    neighbours, for they share its case.
     """
-    lists = list(_lists(settings))
-    cells = dict.fromkeys(
-        Cell(kind, seed, level, nodes[number], name)
-        for number, seed in product(range(max(len(nodes) for _, nodes, _ in lists)), settings.seeds)
-        for level, nodes, names in lists
-        if number < len(nodes)
+    ranked = [
+        (number / len(nodes), Cell(kind, seed, level, node, name))
+        for level, nodes, names in _lists(settings)
+        for number, node in enumerate(nodes)
+        for seed in settings.seeds
         for kind, name in names
-    )
+    ]
+    cells = dict.fromkeys(cell for _, cell in sorted(ranked, key=lambda pair: (pair[0], pair[1].seed)))
     first: dict[tuple, int] = {}
     for place, cell in enumerate(cells):
         first.setdefault(cell.shares(), place)
     return sorted(cells, key=lambda cell: first[cell.shares()])
 
 
-def _lists(settings: StudySettings) -> Iterator[tuple[str, Iterable[int], list[tuple[str, str]]]]:
+def _lists(settings: StudySettings) -> Iterator[tuple[str, tuple[int, ...], list[tuple[str, str]]]]:
     """Level, its nodes, and what is computed of each: kind and name."""
     for level, nodes in settings.nodes.items():
         methods = settings.methods[level]
