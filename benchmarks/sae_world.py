@@ -51,13 +51,14 @@ VARIANTS = {
     "ReLU, L1 0.04": replace(PLAIN, architecture="relu", l1=0.04),
     "penalty 0.1, r 0.5": replace(PLAIN, tree_penalty=0.1),
     "penalty 0.03, r 0.7": replace(PLAIN, tree_penalty=0.03, tree_threshold=0.7),
-    "ReLU, L1 0.02": replace(PLAIN, architecture="relu", l1=0.02),
-    "penalty 0.03, r 0.5, 1 level": replace(PLAIN, tree_penalty=0.03, tree_levels=1),
-    "ReLU, L1 0.01": replace(PLAIN, architecture="relu", l1=0.01),
-    "penalty 0.01, r 0.5": replace(PLAIN, tree_penalty=0.01),
-    "penalty 0.1, r 0.7": replace(PLAIN, tree_penalty=0.1, tree_threshold=0.7),
+    "ReLU, L1 0.1": replace(PLAIN, architecture="relu", l1=0.1),
     "TopK": replace(PLAIN, architecture="topk"),
     "JumpReLU": replace(PLAIN, architecture="jump_relu"),
+    "penalty 0.03, r 0.5, 1 level": replace(PLAIN, tree_penalty=0.03, tree_levels=1),
+    "ReLU, L1 0.2": replace(PLAIN, architecture="relu", l1=0.2),
+    "penalty 0.1, r 0.7": replace(PLAIN, tree_penalty=0.1, tree_threshold=0.7),
+    "ReLU, L1 0.02": replace(PLAIN, architecture="relu", l1=0.02),
+    "ReLU, L1 0.4": replace(PLAIN, architecture="relu", l1=0.4),
 }
 
 
