@@ -28,7 +28,7 @@ from pipeline.evaluation.knowledge import sae_figures
 from pipeline.evaluation.true_edges import Place, edge_scores, places_of
 from pipeline.evaluation.truth import SHARES, belonging, best_ami
 from pipeline.files import read_json, read_jsonl, write_json
-from pipeline.hierarchy.correlation import correlate, plan_for
+from pipeline.hierarchy.correlation import Hands, correlate, plan_for
 from pipeline.hierarchy.dendrogram import build_tree
 from pipeline.hierarchy.linkage import cut_correlations
 from pipeline.hierarchy.source import Source
@@ -97,7 +97,9 @@ def against_truth(data: Path, features: Path, seed: int) -> dict[str, float | No
     codes, documents = CodesStore.open(features).all(), list(read_jsonl(data / "corpus/train.jsonl"))
     places = places_of(codes, documents)
     source = Source(features, "document")
-    tree = build_tree(correlate(source, "pearson", None, 0.05, plan_for(source, 2048, 1, True)), TREE.min_firings)
+    tree = build_tree(
+        correlate(source, "pearson", None, 0.05, plan_for(source, 2048, Hands(1, True))), TREE.min_firings
+    )
     shuffled = tree.shuffled(np.random.default_rng(seed))
     topics = belonging(codes, documents, 2, SHARES["topic"])
     found: dict[str, float | None] = {}
