@@ -3,11 +3,12 @@
 A cell is one target of one seed. Intervals are 95 % percentile intervals over 2,000 draws of cells with replacement.
 """
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
 
-from benchmarks.study_figures import Row, grouped, interval, mean, spread, table
+from benchmarks.study_figures import Row, grouped, interval, mean, spread, t_interval, table
 from pipeline.unlearning.curve import remains
 
 COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "kl")
@@ -123,6 +124,53 @@ def curves(rows: list[Row]) -> str:
     return table(["method", "cells", "siblings alone", "worst of siblings, others, general"], lines)
 
 
+# Figure -> digits; those with a null of the same name have it beside them.
+HEADLINE = {
+    "language_model/heldout_cloze": 3,
+    "language_model/novel_cloze": 3,
+    "sae/explained_variance": 3,
+    "sae/ce_loss_recovered": 4,
+    "sae/spliced_cloze": 3,
+    "hierarchy/bootstrap_ari_level_1": 2,
+    "hierarchy/bootstrap_ari_level_2": 2,
+    "hierarchy/bootstrap_ari_level_3": 2,
+    "hierarchy/halves_ari_level_1": 2,
+    "hierarchy/halves_ari_level_3": 2,
+    "hierarchy/bootstrap_cophenetic": 2,
+    "hierarchy/coherence_lift_level_1": 2,
+    "hierarchy/coherence_lift_level_3": 2,
+    "hierarchy/domain_ami_document": 2,
+    "hierarchy/topic_ami_document": 2,
+    "hierarchy/topic_ami_token": 2,
+    "hierarchy/entity_ami_document": 2,
+    "hierarchy/entity_ami_token": 2,
+    "hierarchy/parent_f1_document": 2,
+    "scope/tree/average_precision": 2,
+    "scope/residual_tree/average_precision": 2,
+    "scope/residual/average_precision": 2,
+    "scope/flat/average_precision": 2,
+    "scope/shuffled_tree/average_precision": 2,
+}
+
+
+def headline(rows: list[Row]) -> str:
+    """Mean over seeds of what ``evaluate`` reports, with the 95 % t interval, and the mean of its null."""
+    lines = []
+    for name, digits in HEADLINE.items():
+        values = [row["means"][name] for row in rows if name in row["means"]]
+        if len(values) < 2:
+            continue
+        nulls = [row["means"][null] for row in rows if (null := _null(name)) in row["means"]]
+        beside = f"{np.mean(nulls):.{digits}f}" if nulls else ""
+        lines.append([f"`{name}`", str(len(values)), t_interval(values, digits), beside])
+    return table(["figure", "seeds", "mean (95 % interval)", "null"], lines)
+
+
+def _null(name: str) -> str:
+    """``topic_ami_null_level_1`` stands beside ``topic_ami_level_1``, ``parent_f1_null_token`` beside its own."""
+    return re.sub(r"(_level_\d|_token|_document)?$", r"_null\1", name, count=1)
+
+
 HARM = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop")
 UNSEEN = ("unseen_mcq", "unseen_cloze", "sibling_drop", "other_drop")
 TOPIC_PAIRS = [
@@ -149,6 +197,7 @@ FEW_SHOT_PAIRS = [
 ]
 # Table -> the kind of cells it reads, and how it is made of them.
 MADE = {
+    "study_headline": ("headline", headline),
     "study_topic": ("forgetting", lambda rows: forgetting(rows, "topic")),
     "study_pairs": ("forgetting", lambda rows: paired(rows, TOPIC_PAIRS, HARM)),
     "study_domain": ("forgetting", lambda rows: forgetting(rows, "domain")),

@@ -51,11 +51,12 @@ def study(params: Params) -> None:
     shaped_by = dataclasses.asdict(dataclasses.replace(params, report=None, evaluation=None, study=None))
     folder = (STUDY / fingerprint(shaped_by)[:12]).resolve()
     content = dataclasses.asdict(params)
-    for seed in params.study.seeds:
+    wanted = params.study
+    for seed in dict.fromkeys((*wanted.seeds, *wanted.headline_seeds)):
         home = make_home(folder / f"seed_{seed}" / "home", content, seed)
-        if params.study.random_dictionary_methods:
+        if wanted.random_dictionary_methods and seed in wanted.seeds:
             make_random_home(folder / f"seed_{seed}" / "random_home", home, content, seed)
-    cells = plan(params.study)
+    cells = plan(wanted)
     groups = missing(cells, folder)
     for _ in track(computing(groups, folder, params), "study", len(groups), "targets"):
         for kind, rows in gathered(cells, folder).items():

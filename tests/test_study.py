@@ -1,11 +1,12 @@
 """The study: cells are listed once, found again, and a small one runs through from a seed to its tables."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.study_tables import cuts
+from benchmarks.study_tables import cuts, headline
 from pipeline.settings.study import StudySettings
 from pipeline.study.cells import Cell, gathered, missing, plan
 from pipeline.study.never_taught import without
@@ -25,13 +26,39 @@ SETTINGS = StudySettings(
 
 
 def test_every_cell_is_listed_once_and_the_cells_of_a_target_are_neighbours():
-    cells = list(plan(SETTINGS))
+    cells = plan(SETTINGS)
     assert len(cells) == len(set(cells))
     forgetting = [cell for cell in cells if cell.kind == "forgetting"]
     assert len(forgetting) == 2 * (2 * 3 + 3), "two seeds, two topics, two methods and none; one topic by more"
     assert {cell.name for cell in cells if cell.kind == "relearning"} == {"none", "never_taught", "npo"}
     few = [cell for cell in cells if cell.kind == "few_shot"]
     assert {cell.arm()[1] for cell in few} == {1, 2} and ("scope_npo_residual_tree", 2) in {cell.arm() for cell in few}
+
+
+def test_the_headline_is_asked_of_more_seeds_and_of_the_first_node_of_every_level():
+    cells = plan(replace(SETTINGS, headline_seeds=(0, 1, 2)))
+    assert [cell.seed for cell in cells if cell.kind == "headline"] == [0, 1, 2]
+    assert {cell[:4] for cell in cells if cell.seed == 2} == {
+        ("headline", 2, "world", 0),
+        ("forgetting", 2, "topic", 2),
+    }
+    assert len(cells) == len(set(cells)), "seeds that are in both lists are computed once"
+
+
+def test_a_headline_has_its_null_beside_it():
+    rows = [
+        {"means": {"hierarchy/bootstrap_ari_level_1": 0.6 + x, "hierarchy/bootstrap_ari_null_level_1": 0.01}}
+        for x in (0.0, 0.1, 0.2)
+    ]
+    (line,) = headline(rows).splitlines()[2:]
+    assert line == "| `hierarchy/bootstrap_ari_level_1` | 3 | 0.70 (0.45 to 0.95) | 0.01 |"
+
+
+def test_lists_of_targets_advance_together():
+    settings = StudySettings(nodes={"topic": (7, 3, 5, 1)}, methods={"topic": ("npo",)}, few_shot_topics=(7, 5))
+    groups = missing(plan(settings), Path("nowhere"))
+    assert [group[0].node for group in groups] == [7, 3, 5, 1]
+    assert {cell.kind for cell in groups[0]} == {cell.kind for cell in groups[2]} == {"forgetting", "few_shot"}
 
 
 def test_a_random_dictionary_has_a_home_of_its_own(tmp_path: Path):
@@ -52,7 +79,7 @@ def test_the_choice_of_cut_is_one_of_the_cuts():
 
 
 def test_what_is_kept_is_not_missing(tmp_path: Path):
-    cells = list(plan(SETTINGS))
+    cells = plan(SETTINGS)
     groups = missing(cells, tmp_path)
     assert [cell for group in groups for cell in group] == cells
     assert all(len({cell[1:4] for cell in group}) == 1 for group in groups)

@@ -11,6 +11,7 @@ class StudySettings:
     """Section ``study``, read by ``stages.study`` alone. Nodes are numbers in order of first appearance."""
 
     seeds: tuple[int, ...] = (0,)
+    headline_seeds: tuple[int, ...] = ()
     nodes: dict[str, tuple[int, ...]] = field(default_factory=lambda: {"topic": (5,)})
     methods: dict[str, tuple[Method, ...]] = field(default_factory=lambda: {"topic": ("npo",)})
     wide_topics: tuple[int, ...] = ()

@@ -13,6 +13,7 @@ from pipeline.study.curves import SHUFFLED, curve_cell
 from pipeline.study.cuts import cut_cell
 from pipeline.study.few_shot import ARMS, few_shot_cell
 from pipeline.study.forgetting import TWINS, case_of, forgetting_cell
+from pipeline.study.headline import headline_cell
 from pipeline.study.homes import open_home
 from pipeline.study.relearning import relearning_cell
 
@@ -20,7 +21,7 @@ from pipeline.study.relearning import relearning_cell
 class Cell(NamedTuple):
     """One computation: what kind, on which seed and target, and which method or arm."""
 
-    kind: str  # forgetting, cut, few_shot, relearning, curve or random_dictionary
+    kind: str  # forgetting, cut, few_shot, relearning, curve, random_dictionary or headline
     seed: int
     level: str
     node: int
@@ -52,9 +53,9 @@ def plan(settings: StudySettings) -> list[Cell]:
     """
     ranked = [
         (number / len(nodes), Cell(kind, seed, level, node, name))
-        for level, nodes, names in _lists(settings)
+        for seeds, level, nodes, names in _lists(settings)
         for number, node in enumerate(nodes)
-        for seed in settings.seeds
+        for seed in seeds
         for kind, name in names
     ]
     cells = dict.fromkeys(cell for _, cell in sorted(ranked, key=lambda pair: (pair[0], pair[1].seed)))
@@ -64,20 +65,24 @@ def plan(settings: StudySettings) -> list[Cell]:
     return sorted(cells, key=lambda cell: first[cell.shares()])
 
 
-def _lists(settings: StudySettings) -> Iterator[tuple[str, tuple[int, ...], list[tuple[str, str]]]]:
-    """Level, its nodes, and what is computed of each: kind and name."""
+def _lists(settings: StudySettings) -> Iterator[tuple[tuple[int, ...], str, tuple[int, ...], list[tuple[str, str]]]]:
+    """Seeds, level, its nodes, and what is computed of each: kind and name."""
+    seeds, more = settings.seeds, settings.headline_seeds
     for level, nodes in settings.nodes.items():
         methods = settings.methods[level]
         cuts = [("cut", "level_cut")] if "level_cut" in methods else []
-        yield level, nodes, [*(("forgetting", name) for name in ("none", *methods)), *cuts]
-    yield "topic", settings.curve_topics, [("curve", name) for name in (*settings.curve_methods, *SHUFFLED)]
+        forgetting = [("forgetting", name) for name in ("none", *methods)]
+        yield seeds, level, nodes, forgetting + cuts
+        yield more, level, nodes[:1], forgetting
+    yield more, "world", (0,), [("headline", "all")]
+    yield seeds, "topic", settings.curve_topics, [("curve", name) for name in (*settings.curve_methods, *SHUFFLED)]
     arms = [("few_shot", f"{arm}_{given}") for given, arm in product(settings.few_shot_given, ARMS)]
-    yield "topic", settings.few_shot_topics, arms
+    yield seeds, "topic", settings.few_shot_topics, arms
     attacked = ("none", "never_taught", *settings.relearning_methods)
-    yield "topic", settings.relearning_topics, [("relearning", name) for name in attacked]
-    yield "topic", settings.wide_topics, [("forgetting", name) for name in (*settings.wide_methods, *TWINS)]
+    yield seeds, "topic", settings.relearning_topics, [("relearning", name) for name in attacked]
+    yield seeds, "topic", settings.wide_topics, [("forgetting", name) for name in (*settings.wide_methods, *TWINS)]
     strangers = settings.random_dictionary_methods
-    yield "topic", settings.wide_topics, [("random_dictionary", name) for name in strangers]
+    yield seeds, "topic", settings.wide_topics, [("random_dictionary", name) for name in strangers]
 
 
 def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
@@ -91,6 +96,9 @@ def compute(group: list[Cell], folder: Path, params: Params) -> int:
     first = group[0]
     home, seed = first.home(folder), first.seed
     opened = open_home(home, params.activations, seed)
+    if first.kind == "headline":
+        write_json(first.file(folder), headline_cell(opened, home, params, seed))
+        return 1
     case = case_of(opened, first.level, first.node, params.unlearning, seed)
     exam = open_exam(opened.subject, case.target)
     for cell in group:
