@@ -25,7 +25,7 @@ from stages import PARAMS, run
 CORPUS, MODEL, SAE, FEATURES = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/features.zarr")
 CORRELATION, DENDROGRAM, UNLEARNING = Path("data/correlation.zarr"), Path("data/dendrogram"), Path("data/unlearning")
 EVALUATION, REPORT = Path("data/evaluation"), Path("data/report")
-BASELINE = Path("data/baselines/sparse_probing_vanilla_sae.json")
+BASELINES = Path("data/baselines")
 TIMES = [
     Path("data/times/prepare.json"),
     Path("data/times/cache_activations.json"),
@@ -40,7 +40,7 @@ TIMES = [
 
 def main() -> str:
     settings = read_section(PARAMS, ReportSettings, "report")
-    evidence = read_evidence(EVALUATION, UNLEARNING, DENDROGRAM, SAE, CORPUS, TIMES, BASELINE, read_yaml(PARAMS))
+    evidence = read_evidence(EVALUATION, UNLEARNING, DENDROGRAM, SAE, CORPUS, TIMES, BASELINES, read_yaml(PARAMS))
     final_info = collect(evidence.entries, evidence.sae_bench, evidence.seed.metrics)
     reading, tree = read_codes(FEATURES, MODEL, CORPUS, read_json(UNLEARNING / "targets.json")), load_tree(DENDROGRAM)
     chosen, clamped = chosen_groups(evidence, reading, settings), clamped_latents(evidence)

@@ -125,7 +125,10 @@ def write_rest(data: Path) -> None:
     for stage in ("prepare", "evaluate"):
         write_json(data / f"times/{stage}.json", {"stage": stage, "seconds": 2.0, "summary": PLANTED})
     (data / "params.yaml").write_text(yaml.safe_dump({"run": {"seed": 3}, "corpus": {"note": PLANTED}}))
-    write_json(data / "baseline.json", probing("bios_results", 0.68, 0.5))
+    write_json(data / "baselines/sparse_probing_vanilla_sae.json", probing("bios_results", 0.68, 0.5))
+    vanilla = {"dictionaries": {f"vanilla {PLANTED}": {"sae_top_1_test_accuracy": 0.66}}}
+    world = {"datasets": ["world_domain_results"], **vanilla}
+    write_json(data / "baselines/sparse_probing_world.json", world)
     ours = data / "evaluation/sae_bench/sparse_probing/sae_custom_sae_eval_results.json"
     write_json(ours, probing("world_domain_results", 0.9, 0.71))
 

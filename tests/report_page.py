@@ -26,7 +26,7 @@ from pipeline.settings.strict import read_yaml
 def read(data: Path) -> Evidence:
     times = [data / "times/prepare.json", data / "times/evaluate.json"]
     folders = (data / name for name in ("evaluation", "unlearning", "dendrogram", "sae", "corpus"))
-    return read_evidence(*folders, times, data / "baseline.json", read_yaml(data / "params.yaml"))
+    return read_evidence(*folders, times, data / "baselines", read_yaml(data / "params.yaml"))
 
 
 def write_page(data: Path, folder: Path) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tiny_lm import llama, save_model
 
+from benchmarks.saebench_stock import stock_by_hand
 from pipeline.errors import PipelineError
 from pipeline.evaluation.saebench import worker
 from pipeline.evaluation.saebench.job import BenchSettings, Job, read_job
@@ -101,48 +102,6 @@ def seed_config(job: Job) -> dict:
     from pipeline.evaluation.saebench.sparse_probing import config
 
     return asdict(config(replace(job, model_name="google/gemma-2-2b", settings=BenchSettings()), None))
-
-
-def stock_by_hand(job: Job, folder: Path) -> None:
-    """sae-bench as its own README has it, on the SAE that SAELens opens; the activation cache is filled first."""
-    import torch
-    from sae_bench.custom_saes.identity_sae import IdentitySAE
-    from sae_bench.evals.core.main import multiple_evals
-    from sae_bench.evals.sparse_probing import main as sparse_probing
-    from sae_lens import SAE
-
-    from pipeline.evaluation.saebench.datasets import read_probing, text_folder
-    from pipeline.evaluation.saebench.sparse_probing import config
-
-    def opened() -> list:
-        sae = SAE.load_from_disk(job.sae_dir)
-        sae.fold_W_dec_norm()  # as sae-bench does with an SAE from the hub
-        sae.cfg.metadata.model_name, sae.cfg.metadata.hook_name = job.model_name, job.hook_name
-        sae.cfg.metadata.prepend_bos = True
-        return [("stock", sae)]
-
-    width = opened()[0][1].cfg.d_in  # sae-bench draws new texts for every k, so the list must be the same
-    settings = replace(job.settings, k_values=tuple(k for k in job.settings.k_values if k <= width))
-    text = text_folder(job.corpus_dir, folder / "text", settings.seed)
-    multiple_evals(
-        selected_saes=opened(),
-        n_eval_reconstruction_batches=settings.core_reconstruction_batches,
-        n_eval_sparsity_variance_batches=settings.core_sparsity_batches,
-        eval_batch_size_prompts=16,
-        compute_featurewise_density_statistics=True,
-        compute_featurewise_weight_based_metrics=True,
-        exclude_special_tokens_from_reconstruction=True,
-        dataset=str(text),
-        context_size=settings.context_length,
-        output_folder=str(folder / "core"),
-        dtype=settings.core_dtype,
-        device="cpu",
-    )
-    evaluation = config(replace(job, settings=settings), list(read_probing(job.corpus_dir)))
-    place = (width, job.model_name, job.hook_layer, torch.device("cpu"), torch.float32)
-    filling = [("identity", IdentitySAE(*place))]
-    for part, saes in (("filling", filling), ("sparse_probing", opened())):
-        sparse_probing.run_eval(evaluation, saes, "cpu", str(folder / part), artifacts_path=str(folder / "activations"))
 
 
 def plumbing(job: Job, name: str) -> str:

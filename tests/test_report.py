@@ -110,6 +110,8 @@ def test_the_page_says_what_matters(made: Written) -> None:
         "cloze half 10 subtree 0.250",
         "An untrained SAE",
         "world_domain top_1_test_accuracy 0.900 0.710",
+        "this run 0.710",
+        f"vanilla {PLANTED} 0.660",
         "layer 19",
         "27.0 ± 3.9",
         "Seed 3",

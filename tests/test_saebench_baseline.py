@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.evaluation.saebench.baseline import beside_seed, seed_caveats, seed_metrics
+from pipeline.evaluation.saebench.baseline import beside_seed, beside_world, seed_caveats, seed_metrics
 from pipeline.files import read_json, write_json
 
 
@@ -49,3 +49,16 @@ def test_a_result_on_other_data_is_shown_with_the_seed_for_reference(baseline, t
     own, seeds = rows["world_topic", "test_accuracy"], rows["fancyzhx/ag_news", "test_accuracy"]
     assert (own.llm, own.llm_seed, own.sae) == (1.0, None, None)
     assert seeds.llm is None and seeds.llm_seed is not None
+
+
+def test_vanilla_dictionaries_stand_beside_the_embedded_world_alone(baseline, root):
+    world = root / "data/baselines/sparse_probing_world.json"
+    assert beside_world(baseline, world) == {}, "the seed's data sets are others"
+
+
+def test_vanilla_dictionaries_are_those_of_the_file(root, tmp_path):
+    world = root / "data/baselines/sparse_probing_world.json"
+    result = {"eval_result_details": [{"dataset_name": name} for name in read_json(world)["datasets"]]}
+    write_json(tmp_path / "r.json", result)
+    vanilla, tuned = beside_world(tmp_path / "r.json", world).values()
+    assert {"sae_top_1_test_accuracy", "sae_top_50_test_accuracy"} <= vanilla.keys() == tuned.keys()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.evaluation.saebench.baseline import Beside, beside_seed, seed_caveats, seed_metrics
+from pipeline.evaluation.saebench.baseline import Beside, beside_seed, beside_world, seed_caveats, seed_metrics
 from pipeline.evaluation.saebench.results import result_path
 from pipeline.files import read_json
 from pipeline.report.final_info import read_entries
@@ -22,11 +22,15 @@ class Cell(NamedTuple):
 
 
 class Seed(NamedTuple):
-    """The seed's sparse-probing figures: as they are, what to know of them, and beside this run's where it has some."""
+    """The seed's sparse-probing figures: as they are, what to know of them, and beside this run's where it has some.
+
+    ``world`` are the means of vanilla dictionaries where this run probes the embedded world's data sets.
+    """
 
     metrics: dict[str, float]
     caveats: list[str]
     beside: list[Beside]
+    world: dict[str, dict[str, float]]
 
 
 class Evidence(NamedTuple):
@@ -73,7 +77,7 @@ def read_evidence(
     sae: Path,
     corpus: Path,
     times: list[Path],
-    baseline: Path,
+    baselines: Path,
     params: dict[str, Any],
 ) -> Evidence:
     """Read what the stages wrote; an evaluation without sae-bench has none of its figures. ``params``: all of them."""
@@ -82,7 +86,7 @@ def read_evidence(
         read_entries(evaluation),
         {(path.parent.parent.name, path.parent.name): _cell(path.parent) for path in unlearning.glob("*/*/edit.json")},
         read_json(summary) if summary.exists() else {},
-        _seed(evaluation, baseline),
+        _seed(evaluation, baselines),
         read_json(corpus / "corpus.json") | {"targets": read_json(unlearning / "targets.json")},
         read_json(dendrogram / "groups.json"),
         read_json(cutting) if cutting.exists() else {},
@@ -94,10 +98,11 @@ def read_evidence(
     )
 
 
-def _seed(evaluation: Path, baseline: Path) -> Seed:
+def _seed(evaluation: Path, baselines: Path) -> Seed:
     ours = result_path(evaluation / "sae_bench" / "sparse_probing", "sae")
-    beside = beside_seed(ours, baseline) if ours.exists() else []
-    return Seed(seed_metrics(baseline), seed_caveats(baseline), beside)
+    seed, world = baselines / "sparse_probing_vanilla_sae.json", baselines / "sparse_probing_world.json"
+    beside = (beside_seed(ours, seed), beside_world(ours, world)) if ours.exists() else ([], {})
+    return Seed(seed_metrics(seed), seed_caveats(seed), *beside)
 
 
 def _cell(folder: Path) -> Cell:

@@ -147,8 +147,9 @@ def _hierarchy(evidence: Evidence, tree: Mapping[str, Any], pictures: Pictures) 
 
 
 def _bench(evidence: Evidence) -> Markup:
-    heading = tag("h3", "Sparse probing, the seed's baseline beside it")
-    return joined([sections.sae_bench(evidence), heading, sections.seed_baseline(evidence)])
+    heading = tag("h3", "Sparse probing, baselines beside it")
+    beside = [sections.world_baseline(evidence), sections.seed_baseline(evidence)]
+    return joined([sections.sae_bench(evidence), heading, *beside])
 
 
 def _provenance(evidence: Evidence, versions: Mapping[str, str], hashes: Mapping[str, str]) -> Markup:

@@ -152,6 +152,17 @@ def sae_bench(evidence: Evidence) -> Markup:
     return joined(parts) if parts or evidence.seed.beside else tag("p", "sae-bench was not run.")
 
 
+def world_baseline(evidence: Evidence) -> Markup:
+    """Sparse probing of the embedded world: this run's dictionary beside vanilla ones, means over its data sets."""
+    own = evidence.sae_bench.get("metrics", {}).get("sparse_probing", {})
+    ks = [name.removeprefix("sae_") for name in own if name.startswith("sae_top_")]
+    columns = {"this run": own, **evidence.seed.world}
+    rows = [[name, *(_accuracy(means.get(f"sae_{k}")) for k in ks)] for name, means in columns.items()]
+    rows.append(["the model's residual stream itself", *(_accuracy(own.get(f"llm_{k}")) for k in ks)])
+    head = ["accuracy with the best k latents (dimensions)", *(k.split("_")[1] for k in ks)]
+    return table(head, rows) if evidence.seed.world else Markup("")
+
+
 def seed_baseline(evidence: Evidence) -> Markup:
     """Sparse probing: this run's figures with the seed's baseline beside them, and what to know of that."""
     rows = [

@@ -1,4 +1,4 @@
-"""The seed's sparse-probing figures beside ours, per data set and k."""
+"""Baselines of sparse probing beside ours: the seed's, per data set and k, and vanilla dictionaries of the world."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +48,13 @@ def beside_seed(result: Path, baseline: Path) -> list[Beside]:
         for metric in metrics
         if any(f"llm_{metric}" in side.get(dataset, {}) for side in (ours, seed))
     ]
+
+
+def beside_world(result: Path, world: Path) -> dict[str, dict[str, float]]:
+    """Dictionary -> its means over the data sets of the embedded world; none for a result on other data sets."""
+    theirs = read_json(world)
+    own = {row["dataset_name"] for row in read_json(result)["eval_result_details"]}
+    return theirs["dictionaries"] if own == set(theirs["datasets"]) else {}
 
 
 def _columns(ours: Mapping, seed: Mapping) -> list[tuple[str, Mapping]]:
