@@ -62,7 +62,7 @@ def limit(d_model: int, d_sae: int, batch: torch.Tensor) -> Callable[[], None]:
 
 
 def ours(d_sae: int, k: int, batch: torch.Tensor) -> Callable[[], object]:
-    settings = SAESettings(d_sae=d_sae, k=k, batch_size=len(batch), correlation_every=0)
+    settings = SAESettings(d_sae=d_sae, k=k, batch_size=len(batch), correlation_every=0, tree_penalty=0)
     trainer = Trainer(settings, batch.mean(0), float(batch.norm(dim=1).mean()), 0, "cpu")
     return lambda: trainer.step(batch)
 

@@ -50,7 +50,7 @@ from pipeline.settings.sae import SAESettings
 
 RESULT = Path(__file__).with_suffix(".json")
 BATCH, DEPTHS = 256, (1, 2)
-SHARED = SAESettings(d_sae=104, k=4, learning_rate=5e-3, batch_size=BATCH, correlation_every=0)
+SHARED = SAESettings(d_sae=104, k=4, learning_rate=5e-3, batch_size=BATCH, correlation_every=0, tree_penalty=0)
 CLUSTERED = replace(SHARED, correlation_every=100)
 ARCHITECTURES = {
     "Matryoshka": replace(SHARED, architecture="matryoshka"),

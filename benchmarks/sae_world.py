@@ -42,7 +42,7 @@ from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.subject import open_subject
 
 RESULT = Path(__file__).with_suffix(".json")
-PLAIN = SAESettings()
+PLAIN = SAESettings(tree_penalty=0)
 TREE = DendrogramSettings()
 VARIANTS = {
     "BatchTopK": PLAIN,

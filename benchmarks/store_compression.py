@@ -94,7 +94,7 @@ def read_cost(store: ActivationStore) -> float:
 
 
 def explained_variance(store: ActivationStore, unseen_nd: torch.Tensor, steps: int) -> float:
-    settings = SAESettings(steps=steps, correlation_every=0)
+    settings = SAESettings(steps=steps, correlation_every=0, tree_penalty=0)
     trainer = Trainer(settings, torch.as_tensor(store.mean_d), store.mean_norm, 0, "cpu")
     for acts_bd in islice(ActivationLoader(store, settings.batch_size, 0, 4096), steps):
         trainer.step(acts_bd)

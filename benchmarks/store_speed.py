@@ -104,7 +104,7 @@ def measure_training(folder: Path, n_tokens: int, d_model: int, repeats: int) ->
     """BatchTopK steps fed from disk and from a shuffled tensor in memory; the share of the speed that is kept."""
     store = ActivationStore.open(folder / "ours")
     streamed_mib = 2 * min(16_384, n_tokens // 2) * d_model * 2 >> 20
-    settings = SAESettings(d_sae=2304, k=64, batch_size=BATCH, correlation_every=0)
+    settings = SAESettings(d_sae=2304, k=64, batch_size=BATCH, correlation_every=0, tree_penalty=0)
     mean_d, steps = torch.as_tensor(store.mean_d), min(4, n_tokens // BATCH)
     ready_nd = store.rows(0, steps * BATCH)
 

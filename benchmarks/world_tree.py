@@ -33,6 +33,7 @@ RESULT = Path(__file__).with_suffix(".json")
 DEFAULT = SAESettings()
 VARIANTS = {
     "default": DEFAULT,
+    "no tree penalty": replace(DEFAULT, tree_penalty=0),
     "lr 1e-3, AuxK 1/32": replace(DEFAULT, learning_rate=1e-3, aux_weight=1 / 32),
     "lr 1e-3, AuxK 1/4": replace(DEFAULT, learning_rate=1e-3, aux_weight=0.25),
     "lr 2e-3, AuxK 1/32": replace(DEFAULT, learning_rate=2e-3, aux_weight=1 / 32),

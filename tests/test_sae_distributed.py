@@ -46,6 +46,7 @@ def new_trainer(architecture: str) -> Trainer:
         warm_up_steps=2,
         dead_after_tokens=ROWS,
         correlation_every=0,
+        tree_penalty=0,
     )
     sample = torch.cat([batch(step) for step in range(5)])
     return Trainer(settings, sample.mean(0), float(sample.norm(dim=1).mean()), 0, "cpu")

@@ -50,6 +50,7 @@ def new_trainer(architecture: str, sample: torch.Tensor) -> Trainer:
         learning_rate=1e-2,
         prefix_shares=(0.25, 1.0),
         correlation_every=0,
+        tree_penalty=0,
     )
     return Trainer(settings, sample.mean(0), float(sample.norm(dim=1).mean()), 0, "cpu")
 

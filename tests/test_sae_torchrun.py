@@ -21,7 +21,7 @@ from pipeline.settings.sae import SAESettings
 ROOT = Path(__file__).resolve().parent.parent
 N, D, WINDOW, BATCH = 1024, 4096, 256, 16  # 8 chunks of 128 rows
 SECTION = {"d_sae": 24, "k": 3, "steps": 12, "batch_size": BATCH, "warm_up_steps": 2, "checkpoint_every": 5}
-SECTION |= {"correlation_every": 6, "dead_after_tokens": 64}
+SECTION |= {"correlation_every": 6, "dead_after_tokens": 64, "tree_penalty": 0}
 
 
 def write_store(path: Path) -> None:

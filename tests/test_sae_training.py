@@ -46,7 +46,8 @@ class Batches:
 
 
 def new_trainer(**settings) -> Trainer:
-    section = SAESettings(**{"d_sae": 48, "k": 3, "steps": 60, "batch_size": 128, "warm_up_steps": 5} | settings)
+    small = {"d_sae": 48, "k": 3, "steps": 60, "batch_size": 128, "warm_up_steps": 5, "tree_penalty": 0}
+    section = SAESettings(**small | settings)
     sample = world(2000, seed=10**6)[0]
     return Trainer(section, sample.mean(0), float(sample.norm(dim=1).mean()), seed=0, device="cpu")
 

@@ -48,7 +48,7 @@ class SAESettings:
     correlation_every: int = 100
     tree_threshold: float = 0.5
     tree_levels: int = 3
-    tree_penalty: float = 0.0
+    tree_penalty: float = 0.03
     also: tuple[Variation, ...] = ()
     memory_mib: int = 4096
 
