@@ -114,6 +114,7 @@ def write_rest(data: Path) -> None:
     write_json(data / "evaluation/sae.json", {"sae": entry({"explained_variance": 0.8, "l0": 2.5})})
     write_json(data / "evaluation/language_model.json", {"language_model": entry({"heldout_cloze": 0.97})})
     summary = {"metrics": {"sparse_probing": {"sae_top_1_test_accuracy": 0.71}}, "failed": {"core": PLANTED}}
+    summary["unlearning_corrected"] = {"sae": {"published": 0.2, "score": 0.123, "calibrated": 0.0}}
     write_json(data / "evaluation/sae_bench/summary.json", summary)
     curves = [
         {"step": s, "loss": 1 / s, "explained_variance": 0.1 * s, "l0": 3.0, "dead_share": 0.0} for s in (1, 2, 3)

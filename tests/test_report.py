@@ -73,6 +73,22 @@ def test_the_seeds_baseline_is_unchanged_and_lacks_what_was_not_computed(root: P
     assert "sae_top_100_test_accuracy" not in means
 
 
+def test_the_corrected_unlearning_score_is_there_for_every_ranking() -> None:
+    score = {
+        "published": 0.4,
+        "score": 0.3,
+        "score_interval": [0.2, 0.396],
+        "calibrated": 0.1,
+        "setting": {"name": "a"},
+    }
+    none = {"published": 0.0, "score": 0.0, "calibrated": 0.0, "setting": None}
+    entries = collect({}, {"unlearning_corrected": {"sae": score, "subtree_topic": none}}, {})
+    own = entries["sae_bench/unlearning_corrected"]
+    assert own["means"] == {"published": 0.4, "score": 0.3, "calibrated": 0.1}
+    assert own["stderrs"] == pytest.approx({"score": 0.05})
+    assert entries["sae_bench/unlearning_corrected/subtree_topic"]["stderrs"] == {}
+
+
 def test_final_info_refuses_strange_names_and_numbers() -> None:
     with pytest.raises(PipelineError, match="'mystery', which has no place"):
         collect({"mystery": {"means": {}, "stderrs": {}}}, {}, {})
@@ -111,6 +127,7 @@ def test_the_page_says_what_matters(made: Written) -> None:
         "An untrained SAE",
         "world_domain top_1_test_accuracy 0.900 0.710",
         "this run 0.710",
+        "score 0.123",
         f"vanilla {PLANTED} 0.660",
         "layer 19",
         "27.0 ± 3.9",

@@ -39,8 +39,23 @@ def collect(
     for edit, evals in sae_bench.get("edited", {}).items():
         for name, metrics in evals.items():
             collected[f"sae_bench/{name}/{edit}"] = _entry(f"sae_bench/{name}/{edit}", metrics, {})
+    for ranking, score in sae_bench.get("unlearning_corrected", {}).items():
+        key = "sae_bench/unlearning_corrected" + ("" if ranking == "sae" else f"/{ranking}")
+        collected[key] = _entry(key, *corrected(score))
     collected[SEED_BASELINE] = _entry(SEED_BASELINE, seed, {})
     return collected
+
+
+def corrected(score: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Means and standard errors of a corrected unlearning score, whose file holds 95 % intervals."""
+    intervals = {
+        "score": "score_interval",
+        "retain_accuracy": "retain_interval",
+        "neighbour_accuracy": "neighbour_interval",
+    }
+    names = ("published", "score", "calibrated", "dev_score", "retain_accuracy", "neighbour_accuracy")
+    errors = {name: (score[of][1] - score[of][0]) / (2 * 1.96) for name, of in intervals.items() if of in score}
+    return {name: score[name] for name in names if name in score}, errors
 
 
 def _entry(key: str, means: Mapping[str, float], stderrs: Mapping[str, float]) -> dict[str, Any]:

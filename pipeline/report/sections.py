@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.report.evidence import Evidence
+from pipeline.report.final_info import corrected
 from pipeline.report.markup import Markup, joined, table, tag
 from pipeline.report.methods import CATEGORY, METHODS, THREAT, absent, in_order, kind_of
 from pipeline.report.verdict import GONE, HEAVY, INTERVAL, NEAR_CHANCE, UNHARMED, chosen_methods, verdict
@@ -147,6 +148,10 @@ def sae_bench(evidence: Evidence) -> Markup:
             columns = [metrics, *(evals[name] for evals in edited.values())]
             rows = [[metric, *(_four_digits(column.get(metric)) for column in columns)] for metric in metrics]
             parts.append(table([name, "this run", *(f"under {edit}" for edit in edited)], rows))
+    for ranking, score in evidence.sae_bench.get("unlearning_corrected", {}).items():
+        means, stderrs = corrected(score)
+        head = [f"unlearning, corrected, latents as {ranking} ranks them", "this run"]
+        parts.append(table(head, [[name, figure_of(means, stderrs, name, 1, 3)] for name in means]))
     for name, reason in evidence.sae_bench.get("failed", {}).items():
         parts.append(tag("p", tag("b", name), " failed: ", reason))
     return joined(parts) if parts or evidence.seed.beside else tag("p", "sae-bench was not run.")
