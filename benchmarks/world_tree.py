@@ -35,9 +35,6 @@ VARIANTS = {
     "default": DEFAULT,
     "no tree penalty": replace(DEFAULT, tree_penalty=0),
     "lr 1e-3, AuxK 1/32": replace(DEFAULT, learning_rate=1e-3, aux_weight=1 / 32),
-    "lr 1e-3, AuxK 1/4": replace(DEFAULT, learning_rate=1e-3, aux_weight=0.25),
-    "lr 2e-3, AuxK 1/32": replace(DEFAULT, learning_rate=2e-3, aux_weight=1 / 32),
-    "lr 5e-4, AuxK 1/32": replace(DEFAULT, learning_rate=5e-4, aux_weight=1 / 32),
     "k 12": replace(DEFAULT, k=12),
 }
 LINKAGES = ("average", "complete", "ward")
