@@ -94,6 +94,10 @@ def stock_by_hand(job: Job, folder: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:  # the process of the stock evals
-        stock_by_hand(read_job(Path(sys.argv[1])), Path(sys.argv[2]))
+        from pipeline.evaluation.saebench.model import serve
+
+        asked = read_job(Path(sys.argv[1]))
+        serve(asked.model_dir, asked.model_name)  # a local model has no name that transformer-lens knows
+        stock_by_hand(asked, Path(sys.argv[2]))
     else:
         main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("data"))
