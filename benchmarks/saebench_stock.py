@@ -94,10 +94,12 @@ def stock_by_hand(job: Job, folder: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:  # the process of the stock evals
+        from pipeline.evaluation.saebench.datasets import serve_probing
         from pipeline.evaluation.saebench.model import serve
 
         asked = read_job(Path(sys.argv[1]))
-        serve(asked.model_dir, asked.model_name)  # a local model has no name that transformer-lens knows
+        serve(asked.model_dir, asked.model_name)  # neither a local model nor local texts have names that are known
+        serve_probing(asked.corpus_dir)
         stock_by_hand(asked, Path(sys.argv[2]))
     else:
         main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("data"))
