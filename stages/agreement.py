@@ -7,12 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from pipeline.activations.store import ActivationStore
 from pipeline.errors import PipelineError
-from pipeline.evaluation.replication import compare_sides
-from pipeline.evaluation.sides import random_side, refuse_other_tokens, trained_side
 from pipeline.hierarchy.linkage import cut_correlations
-from pipeline.runtime import prepare_process
 from pipeline.settings.correlation import CorrelationSettings
 from pipeline.settings.dendrogram import DendrogramSettings
 from pipeline.settings.strict import read_section
@@ -26,6 +22,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     try:
+        if not (Path(arguments[0]) / "features.zarr").is_dir():
+            raise PipelineError(f"{arguments[0]} holds no features.zarr; give the data/ of another run")
         print(json.dumps(compare(Path(arguments[0])), indent=1))
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -35,6 +33,11 @@ def main(arguments: list[str]) -> int:
 
 def compare(other: Path) -> dict:
     """``trained``: the two dictionaries; ``random``: two dictionaries of random directions on the same store."""
+    from pipeline.activations.store import ActivationStore
+    from pipeline.evaluation.replication import compare_sides
+    from pipeline.evaluation.sides import random_side, refuse_other_tokens, trained_side
+    from pipeline.runtime import prepare_process
+
     correlation = read_section(PARAMS, CorrelationSettings, "correlation")
     dendrogram = read_section(PARAMS, DendrogramSettings, "dendrogram")
     prepare_process(threads=1)

@@ -3,31 +3,30 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from pipeline.errors import PipelineError
 from pipeline.files import read_json
-from pipeline.language_model.loading import load_model, load_tokenizer, pick_device
-from pipeline.runtime import prepare_process
-from pipeline.sae.folder import load_dictionary
-from pipeline.scope.candidates import Candidate, candidates
-from pipeline.scope.documents import Documents
-from pipeline.scope.labels import other_nodes
-from pipeline.scope.opening import open_documents
-from pipeline.scope.scoring import RETRIEVERS
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.strict import read_section
-from pipeline.unlearning.subject import open_forest
+from pipeline.settings.unlearning import FewShotSettings
 from stages import PARAMS
 
+if TYPE_CHECKING:
+    from pipeline.scope.candidates import Candidate
+    from pipeline.scope.documents import Documents
+
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")
+
+RETRIEVERS = get_args(get_type_hints(FewShotSettings)["retriever"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.scope", description=__doc__)
     parser.add_argument("examples", nargs="+", help="a text each")
-    parser.add_argument("--retriever", choices=[name for name in RETRIEVERS if name != "oracle"], default="tree")
+    parser.add_argument("--retriever", choices=RETRIEVERS, default="tree")
     given = parser.parse_args()
     try:
         documents, found = look(given.examples, given.retriever)
@@ -37,8 +36,16 @@ def main() -> None:
         print("\n".join(described(documents, candidate)))
 
 
-def look(examples: list[str], retriever: str) -> tuple[Documents, list[Candidate]]:
+def look(examples: list[str], retriever: str) -> "tuple[Documents, list[Candidate]]":
     """Read the examples with the pool, and find a scope for each level."""
+    from pipeline.language_model.loading import load_model, load_tokenizer, pick_device
+    from pipeline.runtime import prepare_process
+    from pipeline.sae.folder import load_dictionary
+    from pipeline.scope.candidates import candidates
+    from pipeline.scope.labels import other_nodes
+    from pipeline.scope.opening import open_documents
+    from pipeline.unlearning.subject import open_forest
+
     shared = read_section(PARAMS, RunSettings, "run")
     activations = read_section(PARAMS, ActivationsSettings, "activations")
     settings = read_section(PARAMS, ScopeSettings, "scope")
@@ -55,7 +62,7 @@ def look(examples: list[str], retriever: str) -> tuple[Documents, list[Candidate
     return documents, candidates(documents, given, other_nodes(documents, given, levels, settings), settings, retriever)
 
 
-def described(documents: Documents, candidate: Candidate) -> list[str]:
+def described(documents: "Documents", candidate: "Candidate") -> list[str]:
     """A candidate in lines of text."""
     near = ", ".join(f"{'/'.join(node)} {share:.2f}" for node, share in candidate.siblings)
     nodes = ", ".join(f"group {e.node} ({e.latents} latents, z {e.least:.1f})" for e in candidate.evidence)

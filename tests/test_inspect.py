@@ -161,7 +161,7 @@ def test_run(tmp_path: Path) -> None:
     write_json(tmp_path / "run_3/final_info.json", {"unlearning/subtree/topic": entry, "sae": entry})
     found = results.run(tmp_path / "run_3")
     assert found["unlearning"][0] | {"forget_mcq": 0.25, "method": "subtree/topic"} == found["unlearning"][0]
-    with pytest.raises(PipelineError, match=r"holds no final_info\.json; run `python experiment.py"):
+    with pytest.raises(PipelineError, match=r"holds no final_info\.json; give the folder of a run"):
         results.run(tmp_path / "run_4")
 
 

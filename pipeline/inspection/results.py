@@ -57,7 +57,10 @@ def cut_alone(number: int, scale: str | None, evaluation: Path) -> dict[str, Any
 def run(folder: Path) -> dict[str, Any]:
     """The figures of a run's folder and what its stages took."""
     if not (folder / "final_info.json").exists():
-        raise PipelineError(f"{folder} holds no final_info.json; run `python experiment.py --out_dir={folder}`")
+        raise PipelineError(
+            f"{folder} holds no final_info.json; give the folder of a run, or make it with "
+            f"`uv run python experiment.py --out_dir={folder}`"
+        )
     entries = read_json(folder / "final_info.json")
     edits = [
         {"method": key.split("/", 1)[1], **{name: entry["means"].get(name) for name in _SHOWN}}

@@ -98,6 +98,8 @@ def save_edit(folder: Path, edit: Edit) -> None:
 
 def load_edit(folder: Path) -> Edit:
     """The edit in a folder. The folder is untrusted: a missing, damaged or contradictory file is one sentence."""
+    if not (folder / "edit.json").exists():
+        raise PipelineError(f"{folder} holds no edit.json; an edit is a folder such as data/unlearning/subtree/topic")
     try:
         edit = _read(read_json(folder / "edit.json"), load_file(folder / "edit.safetensors"))
         _check_sound(edit)
