@@ -16,10 +16,11 @@ class ByRate(NamedTuple):
     def random_group(self, group: np.ndarray, rate_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """As many different latents as ``group`` has, each near one of its members in the order by rate."""
         drawn: set[int] = set()
-        for place in np.searchsorted(self.rate, rate_s[group]):
-            start = int(np.clip(place - NEAR // 2, 0, max(0, len(self.latents) - NEAR)))
+        for place in np.searchsorted(self.rate, rate_s[group]).tolist():
+            start = max(0, min(place - NEAR // 2, len(self.latents) - NEAR))
             near = [latent for latent in self.latents[start : start + NEAR].tolist() if latent not in drawn]
-            drawn.add(int(rng.choice(near or [latent for latent in self.latents.tolist() if latent not in drawn])))
+            near = near or [latent for latent in self.latents.tolist() if latent not in drawn]
+            drawn.add(near[rng.integers(len(near))])
         return np.array(sorted(drawn), np.int64)
 
 
