@@ -1,8 +1,10 @@
 """sae-bench's feature absorption (first letters of words). Only a model of about 1B parameters or more can spell."""
 
 import functools
+import random
 from pathlib import Path
 
+import torch
 from sae_bench.evals.absorption import main as absorption
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 
@@ -13,6 +15,8 @@ from pipeline.evaluation.saebench.sae import NamedSAEs
 def run(job: Job, saes: NamedSAEs, folder: Path, scratch: Path) -> None:
     """Write one result file per SAE to ``folder``; sae-bench leaves none where the model can't spell."""
     keep_out_of_site_packages(scratch)
+    random.seed(job.settings.seed)  # sae-bench draws words and prompts from the global stream and seeds nothing here
+    torch.manual_seed(job.settings.seed)
     evaluation = AbsorptionEvalConfig(
         model_name=job.model_name,
         random_seed=job.settings.seed,
