@@ -41,7 +41,7 @@ TIMES = [
 def main() -> str:
     settings = read_section(PARAMS, ReportSettings, "report")
     evidence = read_evidence(EVALUATION, UNLEARNING, DENDROGRAM, SAE, CORPUS, TIMES, BASELINES, read_yaml(PARAMS))
-    final_info = collect(evidence.entries, evidence.sae_bench, evidence.seed.metrics)
+    final_info = collect(evidence.entries, evidence.sae_bench, evidence.baselines.seed)
     reading, tree = read_codes(FEATURES, MODEL, CORPUS, read_json(UNLEARNING / "targets.json")), load_tree(DENDROGRAM)
     chosen, clamped = chosen_groups(evidence, reading, settings), clamped_latents(evidence)
     explorable = tree_data(tree, evidence.cuts(), reading, clamped, settings.shown_nodes, settings.words_per_group)

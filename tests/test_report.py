@@ -50,7 +50,7 @@ def parsed(html: str) -> Reader:
 
 def test_final_info_has_the_required_form(made: Written) -> None:
     evidence = read(made.data)
-    final_info = json.loads(json.dumps(collect(evidence.entries, evidence.sae_bench, evidence.seed.metrics)))
+    final_info = json.loads(json.dumps(collect(evidence.entries, evidence.sae_bench, evidence.baselines.seed)))
     assert set(final_info) >= {
         "language_model",
         "sae",

@@ -21,13 +21,14 @@ class Cell(NamedTuple):
         return min(row["objective"] for row in self.candidates)
 
 
-class Seed(NamedTuple):
-    """The seed's sparse-probing figures: as they are, what to know of them, and beside this run's where it has some.
+class Baselines(NamedTuple):
+    """What this run's sparse probing stands beside.
 
-    ``world`` are the means of vanilla dictionaries where this run probes the embedded world's data sets.
+    ``seed`` are the seed's figures as they are, ``caveats`` what to know of them, ``beside`` this run's and the seed's
+    where this run has some; ``world`` are the means of vanilla dictionaries where it probes the embedded world's data.
     """
 
-    metrics: dict[str, float]
+    seed: dict[str, float]
     caveats: list[str]
     beside: list[Beside]
     world: dict[str, dict[str, float]]
@@ -39,7 +40,7 @@ class Evidence(NamedTuple):
     entries: dict[str, dict[str, Any]]
     cells: dict[tuple[str, str], Cell]
     sae_bench: dict[str, Any]
-    seed: Seed
+    baselines: Baselines
     corpus: dict[str, Any]
     groups: dict[str, Any]  # of the default tree
     cutting: dict[str, Any]  # what cutting single nodes of it does; empty where it was not measured
@@ -86,7 +87,7 @@ def read_evidence(
         read_entries(evaluation),
         {(path.parent.parent.name, path.parent.name): _cell(path.parent) for path in unlearning.glob("*/*/edit.json")},
         read_json(summary) if summary.exists() else {},
-        _seed(evaluation, baselines),
+        _baselines(evaluation, baselines),
         read_json(corpus / "corpus.json") | {"targets": read_json(unlearning / "targets.json")},
         read_json(dendrogram / "groups.json"),
         read_json(cutting) if cutting.exists() else {},
@@ -98,11 +99,11 @@ def read_evidence(
     )
 
 
-def _seed(evaluation: Path, baselines: Path) -> Seed:
+def _baselines(evaluation: Path, folder: Path) -> Baselines:
     ours = result_path(evaluation / "sae_bench" / "sparse_probing", "sae")
-    seed, world = baselines / "sparse_probing_vanilla_sae.json", baselines / "sparse_probing_world.json"
+    seed, world = folder / "sparse_probing_vanilla_sae.json", folder / "sparse_probing_world.json"
     beside = (beside_seed(ours, seed), beside_world(ours, world)) if ours.exists() else ([], {})
-    return Seed(seed_metrics(seed), seed_caveats(seed), *beside)
+    return Baselines(seed_metrics(seed), seed_caveats(seed), *beside)
 
 
 def _cell(folder: Path) -> Cell:

@@ -144,7 +144,7 @@ def sae_bench(evidence: Evidence) -> Markup:
     edited = evidence.sae_bench.get("edited", {})
     parts = []
     for name, metrics in evidence.sae_bench.get("metrics", {}).items():
-        if name != "sparse_probing" or not evidence.seed.beside or edited:
+        if name != "sparse_probing" or not evidence.baselines.beside or edited:
             columns = [metrics, *(evals[name] for evals in edited.values())]
             rows = [[metric, *(_four_digits(column.get(metric)) for column in columns)] for metric in metrics]
             parts.append(table([name, "this run", *(f"under {edit}" for edit in edited)], rows))
@@ -154,33 +154,33 @@ def sae_bench(evidence: Evidence) -> Markup:
         parts.append(table(head, [[name, figure_of(means, stderrs, name, 1, 3)] for name in means]))
     for name, reason in evidence.sae_bench.get("failed", {}).items():
         parts.append(tag("p", tag("b", name), " failed: ", reason))
-    return joined(parts) if parts or evidence.seed.beside else tag("p", "sae-bench was not run.")
+    return joined(parts) if parts or evidence.baselines.beside else tag("p", "sae-bench was not run.")
 
 
 def world_baseline(evidence: Evidence) -> Markup:
     """Sparse probing of the embedded world: this run's dictionary beside vanilla ones, means over its data sets."""
     own = evidence.sae_bench.get("metrics", {}).get("sparse_probing", {})
     ks = [name.removeprefix("sae_") for name in own if name.startswith("sae_top_")]
-    columns = {"this run": own, **evidence.seed.world}
+    columns = {"this run": own, **evidence.baselines.world}
     rows = [[name, *(_accuracy(means.get(f"sae_{k}")) for k in ks)] for name, means in columns.items()]
     rows.append(["the model's residual stream itself", *(_accuracy(own.get(f"llm_{k}")) for k in ks)])
     head = ["accuracy with the best k latents (dimensions)", *(k.split("_")[1] for k in ks)]
-    return table(head, rows) if evidence.seed.world else Markup("")
+    return table(head, rows) if evidence.baselines.world else Markup("")
 
 
 def seed_baseline(evidence: Evidence) -> Markup:
     """Sparse probing: this run's figures with the seed's baseline beside them, and what to know of that."""
     rows = [
         [row.dataset, row.metric, *map(_accuracy, (row.llm, row.sae, row.llm_seed, row.sae_seed))]
-        for row in evidence.seed.beside
+        for row in evidence.baselines.beside
     ]
     head = ["data set", "metric", "model, this run", "SAE, this run", "model, the seed's", "SAE, the seed's"]
     if not rows:
-        rows = [["mean", name, "-", "-", f"{value:.4g}", ""] for name, value in evidence.seed.metrics.items()]
+        rows = [["mean", name, "-", "-", f"{value:.4g}", ""] for name, value in evidence.baselines.seed.items()]
         head[4:] = ["the seed's", ""]
     means, single = [row for row in rows if row[0] == "mean"], [row for row in rows if row[0] != "mean"]
     by_data_set = tag("details", tag("summary", "by data set"), table(head, single))
-    known = "; ".join(evidence.seed.caveats)
+    known = "; ".join(evidence.baselines.caveats)
     note = (
         "The seed's baseline is sparse probing on google/gemma-2-2b with sae-bench's own data sets. "
         f"Of it one must know: {known}. An untrained SAE, that is; figures on other data do not compare one to one."
