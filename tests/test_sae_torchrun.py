@@ -15,13 +15,14 @@ from pipeline.activations.windows import split_windows
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.files import read_json
 from pipeline.sae.folder import load_dictionary
+from pipeline.sae.learner import Learner
 from pipeline.sae.trainer import Trainer
 from pipeline.settings.sae import SAESettings
 
 ROOT = Path(__file__).resolve().parent.parent
 N, D, WINDOW, BATCH = 1024, 4096, 256, 16  # 8 chunks of 128 rows
 SECTION = {"d_sae": 24, "k": 3, "steps": 12, "batch_size": BATCH, "warm_up_steps": 2, "checkpoint_every": 5}
-SECTION |= {"correlation_every": 6, "dead_after_tokens": 64, "tree_penalty": 0}
+SECTION |= {"correlation_every": 6, "dead_after_tokens": 64, "tree_penalty": 0.03}
 
 
 def write_store(path: Path) -> None:
@@ -60,8 +61,11 @@ def test_the_stage_under_torchrun_equals_one_process_with_the_doubled_batch(fold
     store = ActivationStore.open(folder / "data/activations.zarr")
     loaders = [ActivationLoader(store, BATCH, 0, 8, rank=rank, world_size=2) for rank in range(2)]
     alone = Trainer(SAESettings(**SECTION), torch.as_tensor(store.mean_d), store.mean_norm, 0, "cpu")
+    learner = Learner(alone, folder / "alone")
     for _ in range(SECTION["steps"]):
-        alone.step(torch.cat([next(loader) for loader in loaders]))
+        learner.step(torch.cat([next(loader) for loader in loaders]), None)
+        learner.cluster_if_due()
+    assert alone.tree_penalty is not None, "the later steps have the hierarchy-aware loss"
     ours, expected = load_dictionary(folder / "data/sae"), alone.dictionary()
     for name, tensor in expected.named_parameters():
         torch.testing.assert_close(ours.get_parameter(name), tensor, atol=1e-4, rtol=1e-3)
