@@ -157,15 +157,15 @@ def inspect_speed(found: dict[str, Any]) -> str:
 
 
 def sae_world(found: dict[str, Any]) -> str:
-    """Medians over the worlds of every objective; nulls (shuffled leaves) in brackets."""
-    by_variant = defaultdict(list)
-    for row in found["rows"]:
-        by_variant[row["variant"]].append(row)
+    """Medians over the worlds that every objective was trained on; nulls (shuffled leaves) in brackets."""
+    by_variant = _by_variant(found)
+    common = set.intersection(*({row["seed"] for row in rows} for rows in by_variant.values()))
     plain = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
     silent = ("absorption_token", "absorption_document")
     against_null = ("topic_ami", "parent_f1", "ari", "cophenetic")
     lines = []
-    for variant, rows in by_variant.items():
+    for variant, every in by_variant.items():
+        rows = [row for row in every if row["seed"] in common]
         cells = [_median(rows, name, digits) for name, digits in zip(plain, (3, 1, 3, 4, 3), strict=True)]
         cells += [_median(rows, name, 2) for name in silent]
         cells += [f"{_median(rows, name, 2)} ({_median(rows, f'{name}_null', 2)})" for name in against_null]
@@ -173,6 +173,37 @@ def sae_world(found: dict[str, Any]) -> str:
     head = ["objective", "worlds", "explained variance", "L0", "dead", "CE recovered", "spliced cloze"]
     head += ["parent silent, tokens", "documents", "topic AMI", "parent F1", "ARI", "cophenetic"]
     return markdown(head, lines)
+
+
+PAIRED = {
+    "explained_variance": "explained variance",
+    "spliced_cloze": "spliced cloze",
+    "absorption_token": "parent silent, tokens",
+    "absorption_document": "parent silent, documents",
+    "topic_ami": "topic AMI",
+    "parent_f1": "parent F1",
+    "ari": "ARI",
+    "cophenetic": "cophenetic",
+}
+
+
+def sae_world_penalty(found: dict[str, Any]) -> str:
+    """World by world: plain BatchTopK, then with the default penalty."""
+    by_variant = _by_variant(found)
+    plain, penalised = ({row["seed"]: row for row in by_variant[v]} for v in ("BatchTopK", "penalty 0.03, r 0.5"))
+    seeds = sorted(plain.keys() & penalised.keys())
+    lines = [
+        [said, *(f"{plain[seed][name]:.3f}, {penalised[seed][name]:.3f}" for seed in seeds)]
+        for name, said in PAIRED.items()
+    ]
+    return markdown(["without, with penalty 0.03", *(f"seed {seed}" for seed in seeds)], lines)
+
+
+def _by_variant(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    by_variant = defaultdict(list)
+    for row in found["rows"]:
+        by_variant[row["variant"]].append(row)
+    return by_variant
 
 
 def _median(rows: list[dict[str, Any]], name: str, digits: int) -> str:
@@ -285,6 +316,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "report_sizes": report_sizes,
     "inspect_speed": inspect_speed,
     "sae_world": sae_world,
+    "sae_world_penalty": sae_world_penalty,
     "sae_synthetic": sae_synthetic,
     "sae_speed": sae_speed,
 }
@@ -293,6 +325,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 TABLES |= study_tables.TABLES
 # Where the results of a table are, if not in benchmarks/ under its name.
 RESULTS = {name: f"docs/study/{study_tables.KINDS[name]}.json" for name in study_tables.TABLES}
+RESULTS |= {"sae_world_penalty": "benchmarks/sae_world.json"}
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
