@@ -14,20 +14,21 @@ PRE = torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("likely_cut", [0.0, 0.5, 1.4, 1.5, 100.0], ids=["none", "low", "right", "high", "absurd"])
 def test_the_same_entries_as_topk(likely_cut):
-    flat, cut = largest(PRE, 150, likely_cut)
+    flat, value, cut = largest(PRE, 150, likely_cut)
+    assert torch.equal(value, PRE.flatten()[flat])
     expected = PRE.flatten().topk(150)
     assert sorted(flat.tolist()) == flat.tolist() == sorted(expected.indices.tolist())
     assert cut == pytest.approx(float(expected.values[-1]))
 
 
 def test_fewer_positive_entries_than_asked_for_are_all_taken():
-    flat, cut = largest(torch.tensor([[-1.0, 2.0], [3.0, 0.0]]), 4, likely_cut=2.5)
-    assert (flat.tolist(), cut) == ([1, 2], 2.0)
+    flat, value, cut = largest(torch.tensor([[-1.0, 2.0], [3.0, 0.0]]), 4, likely_cut=2.5)
+    assert (flat.tolist(), value.tolist(), cut) == ([1, 2], [2.0, 3.0], 2.0)
 
 
 def test_nothing_positive_is_an_empty_selection():
-    flat, cut = largest(torch.zeros(2, 3), 2, likely_cut=0.0)
-    assert (flat.tolist(), cut) == ([], 0.0)
+    flat, value, cut = largest(torch.zeros(2, 3), 2, likely_cut=0.0)
+    assert (flat.tolist(), value.tolist(), cut) == ([], [], 0.0)
 
 
 def test_entries_that_tie_with_the_cut_are_all_taken():

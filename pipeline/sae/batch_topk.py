@@ -22,11 +22,11 @@ class BatchTopK:
         self.state = {"cut": 0.0, "threshold": 0.0}
 
     def fire(self, pre_bs: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
-        flat, cut = largest_of_all(pre_bs, self.k * len(pre_bs) * n_processes(), self.state["cut"])
+        flat, value, cut = largest_of_all(pre_bs, self.k * len(pre_bs) * n_processes(), self.state["cut"])
         first = self.state["cut"] == 0.0
         kept = cut if first else _MEMORY * self.state["threshold"] + (1 - _MEMORY) * cut
         self.state = {"cut": cut, "threshold": kept}
-        return flat, pre_bs.flatten()[flat]
+        return flat, value
 
     def through(
         self, pattern: Pattern, value: torch.Tensor, gradient: torch.Tensor, pre_bs: torch.Tensor, weights: Weights

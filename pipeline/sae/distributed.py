@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from pipeline.sae.select import largest, nth_largest, positions
+from pipeline.sae.select import above, largest, nth_largest, positions
 
 
 def join(device: str) -> str:
@@ -66,33 +66,33 @@ def sum_(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def largest_of_all(pre_bs: torch.Tensor, count: int, likely_cut: float) -> tuple[torch.Tensor, float]:
-    """``select.largest`` over the rows of all processes: each gets its own positions, all get the same cut.
+def largest_of_all(pre_bs: torch.Tensor, count: int, likely_cut: float) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """``select.largest`` over the rows of all processes: each gets its own entries, all get the same cut.
 
     Every process sends its entries above nine tenths of the likely cut (all positive ones if those are too few), and
     each finds the cut in the union.
     """
     if n_processes() == 1:
         return largest(pre_bs, count, likely_cut)
-    flat = pre_bs.flatten()
-    candidates, values = _above(flat, max(0.9 * likely_cut, 0.0))
-    if len(values) < count and likely_cut > 0:
-        candidates, values = _above(flat, 0.0)
-    cut = float(values.min()) if len(values) else 0.0
-    if len(values) > count:
-        cut = nth_largest(values, count)
-    return candidates[positions(flat[candidates] >= cut)], cut
+    found, value = above(pre_bs, max(0.9 * likely_cut, 0.0))
+    everywhere = _union(value)
+    if len(everywhere) < count and likely_cut > 0:
+        found, value = above(pre_bs, 0.0)
+        everywhere = _union(value)
+    cut = float(everywhere.min()) if len(everywhere) else 0.0
+    if len(everywhere) > count:
+        cut = nth_largest(everywhere, count)
+    keep = positions(value >= cut)
+    return found[keep], value[keep], cut
 
 
-def _above(flat: torch.Tensor, low: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Own positions above ``low``, and the values above it in all processes."""
-    candidates = positions(flat > low)
-    lengths = [torch.zeros(1, dtype=torch.int64, device=flat.device) for _ in range(n_processes())]
-    dist.all_gather(lengths, torch.tensor([len(candidates)], device=flat.device))
-    longest = int(max(lengths))
-    padded = torch.full((longest,), -1.0, device=flat.device)
-    padded[: len(candidates)] = flat[candidates]
+def _union(value: torch.Tensor) -> torch.Tensor:
+    """The positive values of all processes."""
+    lengths = [torch.zeros(1, dtype=torch.int64, device=value.device) for _ in range(n_processes())]
+    dist.all_gather(lengths, torch.tensor([len(value)], device=value.device))
+    padded = value.new_full((int(max(lengths)),), -1.0)
+    padded[: len(value)] = value
     gathered = [torch.empty_like(padded) for _ in range(n_processes())]
     dist.all_gather(gathered, padded)
     values = torch.cat(gathered)
-    return candidates, values[values > 0]
+    return values[values > 0]

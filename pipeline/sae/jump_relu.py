@@ -28,7 +28,7 @@ class JumpReLU:
     def fire(self, pre_bs: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
         """Latents just below their threshold take part with a code of 0: their thresholds learn too."""
         if not self.state["begun"]:
-            weights.threshold.fill_(largest_of_all(pre_bs, self.k * len(pre_bs) * n_processes(), 0.0)[1])
+            weights.threshold.fill_(largest_of_all(pre_bs, self.k * len(pre_bs) * n_processes(), 0.0)[-1])
             self.state = {"begun": 1.0}
         flat = positions(pre_bs > weights.threshold - self.bandwidth / 2)
         pre = pre_bs.flatten()[flat]

@@ -6,9 +6,9 @@ With codes z (values on a ``Pattern``), weights W [s, d] and rows X [b, d] a tra
     inner          out[j] = <X[row_j], W[latent_j]>                           gradient of a code
     latent_sums    out[f] = sum over j with latent f  value_j X[row_j]        gradient of a weight row
 
-The sums are embedding bags, the inner products a sampled matrix product (each about 0.6 us per active latent at
-d = 2304, one thread); where a pattern is dense all are plain matrix products. Both ways give the same numbers up to the
-order of summation.
+On a CPU they walk the active latents (``bags``); on a GPU the sums are embedding bags, the inner products a sampled
+matrix product; where a pattern is dense all are plain matrix products. All ways give the same numbers up to the order
+of summation.
 """
 
 import warnings
@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
+from pipeline.sae.bags import inner_products, weighted_sums
+
 # Above this share of active latents dense products take less time than sparse ones: measured by
-# benchmarks/sae_density.py at 0.13 (d = 2304) to 0.3 (d = 128), one thread.
-DENSE_ABOVE = 0.15
+# benchmarks/sae_density.py at 0.18 to 0.25 for d = 128 to 2304, one thread.
+DENSE_ABOVE = 0.2
 
 
 class Pattern(NamedTuple):
@@ -88,17 +90,8 @@ def inner(pattern: Pattern, rows_bd: torch.Tensor, weight_sd: torch.Tensor) -> t
     """[nnz]: the inner product of each active latent's weight row with its bag's row of ``rows_bd``."""
     if pattern.is_dense:
         return (rows_bd @ weight_sd.T)[pattern.bag, pattern.latent]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support")
-        places = torch.sparse_csr_tensor(
-            pattern.offsets,
-            pattern.latent,
-            torch.zeros_like(pattern.latent, dtype=rows_bd.dtype),
-            (pattern.n_bags, pattern.n_latents),
-            check_invariants=False,
-        )
-        # A third faster than the backward of an embedding bag, which calls BLAS once per active latent.
-        return torch.sparse.sampled_addmm(places, rows_bd, weight_sd.T, beta=0.0).values()
+    products = sampled_product if rows_bd.is_cuda else inner_products
+    return products(weight_sd, pattern.latent, pattern.offsets, rows_bd)
 
 
 def latent_sums(pattern: Pattern, value: torch.Tensor, rows_bd: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
@@ -110,9 +103,29 @@ def latent_sums(pattern: Pattern, value: torch.Tensor, rows_bd: torch.Tensor, ro
 
 
 def _bags(weight: torch.Tensor, index: torch.Tensor, offsets: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    sums = embedding_bags if weight.is_cuda else weighted_sums
+    return sums(weight, index, offsets, value)
+
+
+def embedding_bags(
+    weight_nd: torch.Tensor, index: torch.Tensor, offsets: torch.Tensor, value: torch.Tensor
+) -> torch.Tensor:
+    """``bags.weighted_sums`` by torch, for a GPU."""
     return torch.ops.aten._embedding_bag_forward_only(
-        weight, index, offsets, False, 0, False, value, include_last_offset=True
+        weight_nd, index, offsets, False, 0, False, value, include_last_offset=True
     )[0]
+
+
+def sampled_product(
+    weight_nd: torch.Tensor, index: torch.Tensor, offsets: torch.Tensor, rows_bd: torch.Tensor
+) -> torch.Tensor:
+    """``bags.inner_products`` by torch, for a GPU."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support")
+        zeros = torch.zeros_like(index, dtype=rows_bd.dtype)
+        shape = len(rows_bd), len(weight_nd)
+        places = torch.sparse_csr_tensor(offsets, index, zeros, shape, check_invariants=False)
+        return torch.sparse.sampled_addmm(places, rows_bd, weight_nd.T, beta=0.0).values()
 
 
 def _dense(pattern: Pattern, value: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import torch
 
 from pipeline.sae.kernels import Pattern
-from pipeline.sae.select import positions
+from pipeline.sae.select import above
 from pipeline.sae.weights import Weights
 
 
@@ -16,8 +16,7 @@ class ReLU:
         self.state: dict[str, float] = {}
 
     def fire(self, pre_bs: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
-        flat = positions(pre_bs > 0)
-        return flat, pre_bs.flatten()[flat]
+        return above(pre_bs, 0.0)
 
     def through(
         self, pattern: Pattern, value: torch.Tensor, gradient: torch.Tensor, pre_bs: torch.Tensor, weights: Weights
