@@ -18,14 +18,14 @@ def tokenizer():
 
 
 def logits_that_say(batch, sayings: dict[tuple[int, ...], str]) -> torch.Tensor:
-    """Logits [b, t, v] that give probability ~1 to one word after each known prefix."""
+    """Logits [n, v] at the asked places that give probability ~1 to one word after each known prefix."""
     out = torch.zeros(*batch.ids_bt.shape, len(WORDS))
     for row, ids in enumerate(batch.ids_bt.tolist()):
         for t in range(len(ids)):
             word = sayings.get(tuple(ids[: t + 1]))
             if word:
                 out[row, t, WORDS.index(word)] = 20.0
-    return out
+    return out[batch.asked.row_n, batch.asked.position_n]
 
 
 def test_one_token_options_share_one_input(tokenizer):

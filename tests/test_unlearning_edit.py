@@ -69,10 +69,11 @@ def test_the_clamp_is_a_multiple_of_each_latents_own_scale():
 
 
 def test_a_guard_fires_from_the_position_where_its_evidence_has_come():
+    identity = Dictionary(torch.eye(3), torch.zeros(3), torch.eye(3), torch.zeros(3))
     codes = torch.tensor([[[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
     guard = Guard(torch.tensor([1.0, 0.0, 0.0]), bias=-3.0)
-    assert fires(guard, codes, torch.ones(1, 3, dtype=torch.bool)).tolist() == [[False, True, True]]
-    assert fires(guard, codes, torch.tensor([[True, False, True]])).tolist() == [[False] * 3], (
+    assert fires(guard, identity, codes, torch.ones(1, 3, dtype=torch.bool)).tolist() == [[False, True, True]]
+    assert fires(guard, identity, codes, torch.tensor([[True, False, True]])).tolist() == [[False] * 3], (
         "special tokens don't count"
     )
 
@@ -240,8 +241,10 @@ def test_the_bench_and_a_live_model_agree_under_an_edit(small_bench, tmp_path: P
 def test_divergence_is_that_of_the_next_tokens_distributions(small_bench):
     bench, dictionary = small_bench
     edit = clamped("subtree", LEVEL, TARGET, LAYER, [[0, 5, 7, 11]], torch.ones(24), 3.0, {})
-    assert bench.divergence(no_edit(LEVEL, TARGET, LAYER)).abs().max() < 1e-6
-    kl_x = bench.divergence(edit)
+    assert bench.compare(no_edit(LEVEL, TARGET, LAYER))[1].abs().max() < 1e-6
+    outcome, kl_x = bench.compare(edit)
+    for one, other in zip(outcome, bench.measure(edit), strict=True):
+        assert torch.allclose(one, other)
     ids = torch.tensor([bench.tokenizer(bench.texts[1]["text"])["input_ids"]])
     before = bench.model(input_ids=ids).logits[0, :-1].log_softmax(-1)
     with applied(bench.model, edit, dictionary):

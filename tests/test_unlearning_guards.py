@@ -68,7 +68,7 @@ def test_a_guard_fires_on_the_target_and_lets_the_rest_pass(case, method, module
     assert edit.method == method
     bench, fired = case.train, {"t": [], "u": [], "": []}
     for i, (batch, resid) in enumerate(zip(bench.batches, bench.resid, strict=True)):
-        at_bt = fires(edit.guard, bench.dictionary.encode(resid), bench.editable(batch))
+        at_bt = fires(edit.guard, bench.dictionary, resid, bench.editable(batch))
         items = bench.probes if i < len(bench.exam) else bench.texts
         for (item, _), at_t, mask_t in zip(batch.rows, at_bt, batch.mask_bt, strict=True):
             topic = items[item]["path"][1] if items[item]["path"] else ""

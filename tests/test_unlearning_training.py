@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_lm import WORDS, gemma, word_tokenizer
 
-from pipeline.language_model.answers import answer, plan, tokenize
+from pipeline.language_model.answers import answer, logits_at, plan, tokenize
 from pipeline.settings.training import TrainingSettings
 from pipeline.unlearning import losses
 from pipeline.unlearning.calibration import indifference, option_scores
@@ -74,8 +74,7 @@ def test_option_scores_are_those_of_multiple_choice(probes):
     model, questions = gemma(), [tokenize(probe, TOKENIZER) for probe in probes]
     batches = plan(questions, TOKENIZER.pad_token_id)
     with torch.no_grad():
-        logits = (model(input_ids=b.ids_bt, attention_mask=b.mask_bt).logits for b in batches)
-        wanted = answer(questions, batches, logits).scores_qo
+        wanted = answer(questions, batches, (logits_at(model, batch) for batch in batches)).scores_qo
         got = option_scores(model, questions, TOKENIZER.pad_token_id)
     assert torch.allclose(got.double(), wanted, atol=1e-5)
 

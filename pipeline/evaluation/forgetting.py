@@ -53,7 +53,7 @@ def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dic
     ``seconds`` is what choosing the edit took.
     """
     bench, before = exam
-    after = bench.measure(edit)
+    after, kl_x = bench.compare(edit)
     figures = Figures(seed)
     of_probe = np.array(relations(bench.probes, edit.target))
     split = np.array([probe["split"] for probe in bench.probes])
@@ -67,7 +67,7 @@ def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dic
         if len(chosen):
             ids, facts = _names(bench, chosen)
             figures.mean(f"{name}_drop", ids, lost[chosen], facts, scale=100)
-    _general_text(figures, bench, before, after, edit)
+    _general_text(figures, exam, after, kl_x.numpy(), edit.target)
     by_sibling = drops_by_node(lost, bench.probes, edit.target, (of_probe == "sibling") & (split == "test"))
     if by_sibling:
         figures.number("worst_sibling_drop", 100 * max(by_sibling.values()))
@@ -92,9 +92,10 @@ def _shares(figures: Figures, bench: Bench, after: Outcome, where: np.ndarray, n
     figures.mean(f"{name}_cloze", ids, after.cloze_q.numpy()[chosen], facts)
 
 
-def _general_text(figures: Figures, bench: Bench, before: Outcome, after: Outcome, edit: Edit) -> None:
+def _general_text(figures: Figures, exam: Exam, after: Outcome, kl_x: np.ndarray, target: tuple[str, ...]) -> None:
     """Perplexity of general text, after over before, and KL(before || after) of its tokens in nats."""
-    general = np.flatnonzero([name == "general" for name in relations(bench.texts, edit.target)])
+    bench, before = exam
+    general = np.flatnonzero([name == "general" for name in relations(bench.texts, target)])
     if not len(general):
         return
     extra = (after.loss_x - before.loss_x).numpy()[general]
@@ -102,7 +103,7 @@ def _general_text(figures: Figures, bench: Bench, before: Outcome, after: Outcom
     names = [str(x) for x in general]
     stderr = ratio_error(extra, tokens, names, figures.seed, np.exp)
     figures.number("perplexity_ratio", np.exp(extra.sum() / tokens.sum()), stderr)
-    kl = bench.divergence(edit).numpy()[general]
+    kl = kl_x[general]
     figures.number("kl", kl.sum() / tokens.sum(), ratio_error(kl, tokens, names, figures.seed))
 
 

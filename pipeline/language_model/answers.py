@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from pipeline.language_model.head import head_at
+
 
 class Question(NamedTuple):
     """A probe as tokens: one input for every distinct ``prompt + option`` without the option's last token."""
@@ -22,12 +24,36 @@ class Question(NamedTuple):
     n_prompt: int
 
 
+class Asked(NamedTuple):
+    """The n places of a batch whose next token matters, and the m option tokens that are looked up there."""
+
+    row_n: torch.Tensor
+    position_n: torch.Tensor
+    place_m: torch.Tensor  # into n
+    token_m: torch.Tensor
+    question_m: torch.Tensor
+    option_m: torch.Tensor
+    share_m: torch.Tensor  # 1 / number of the option's tokens; float64
+
+    def to(self, device: torch.device) -> "Asked":
+        return Asked(*(tensor.to(device) for tensor in self))
+
+
 class InputBatch(NamedTuple):
-    """Inputs that run together; ``rows`` says which input of which question each row is."""
+    """Inputs that run together; ``rows`` says which input of which question (or which text, 0) each row is."""
 
     rows: list[tuple[int, int]]
     ids_bt: torch.Tensor
     mask_bt: torch.Tensor
+
+
+class ExamBatch(NamedTuple):
+    """An ``InputBatch`` of questions, with what is asked of it."""
+
+    rows: list[tuple[int, int]]
+    ids_bt: torch.Tensor
+    mask_bt: torch.Tensor
+    asked: Asked
 
 
 class Answers(NamedTuple):
@@ -48,38 +74,49 @@ def tokenize(probe: dict, tokenizer: PreTrainedTokenizerBase) -> Question:
     return Question(distinct, tuple(options), places, probe["options"].index(probe["answer"]), len(prompt))
 
 
-def plan(questions: Sequence[Question], pad: int, batch_tokens: int = 8192) -> list[InputBatch]:
+def plan(questions: Sequence[Question], pad: int, batch_tokens: int = 8192) -> list[ExamBatch]:
     """The distinct inputs of all questions in batches of similar length, padded on the right."""
     rows = [(q, i) for q, question in enumerate(questions) for i in range(len(question.inputs))]
     tokens = [questions[q].inputs[i] for q, i in rows]
     return [
-        InputBatch([rows[k] for k in batch], *pad_right([tokens[k] for k in batch], pad))
+        ExamBatch(
+            [rows[k] for k in batch], *pad_right([tokens[k] for k in batch], pad), _ask(questions, rows, list(batch))
+        )
         for batch in batches_by_length([len(row) for row in tokens], batch_tokens)
     ]
 
 
-def answer(questions: Sequence[Question], batches: Sequence[InputBatch], logits: Iterable[torch.Tensor]) -> Answers:
-    """Score all questions from the logits [b, t, v] of their planned batches, in order."""
+def _ask(questions: Sequence[Question], rows: Sequence[tuple[int, int]], batch: Sequence[int]) -> Asked:
+    """An option's first token is looked up at the prompt's last place, the others one place further each."""
+    places: dict[tuple[int, int], int] = {}
+    lookups = []
+    for row, (q, i) in enumerate(rows[k] for k in batch):
+        question = questions[q]
+        for o, option in enumerate(question.option_tokens):
+            if question.input_of_option[o] == i:
+                for t, token in enumerate(option):
+                    place = places.setdefault((row, question.n_prompt - 1 + t), len(places))
+                    lookups.append((place, token, q, o, 1 / len(option)))
+    row_n, position_n = torch.tensor(list(places)).T
+    *whole, share_m = zip(*lookups, strict=True)
+    return Asked(row_n, position_n, *map(torch.tensor, whole), torch.tensor(share_m, dtype=torch.float64))
+
+
+def answer(questions: Sequence[Question], batches: Sequence[ExamBatch], logits: Iterable[torch.Tensor]) -> Answers:
+    """Score all questions from the logits [n, v] at the asked places of their planned batches, in order."""
     n_options = max(len(question.option_tokens) for question in questions)
-    scores = torch.full((len(questions), n_options), -torch.inf, dtype=torch.float64)
-    cloze = torch.zeros(len(questions), dtype=torch.float64)
-    for batch, logits_btv in zip(batches, logits, strict=True):
-        for row, (q, i) in enumerate(batch.rows):
-            question = questions[q]
-            first = question.n_prompt - 1  # the logits there are for the option's first token
-            longest = max(
-                len(o) for o, of in zip(question.option_tokens, question.input_of_option, strict=True) if of == i
-            )
-            logprobs_tv = logits_btv[row, first : first + longest].float().log_softmax(-1).cpu()
-            for o, option in enumerate(question.option_tokens):
-                if question.input_of_option[o] != i:
-                    continue
-                wanted = torch.tensor(option)
-                at_tv = logprobs_tv[: len(option)]
-                scores[q, o] = at_tv.gather(1, wanted[:, None]).double().mean()
-                if o == question.answer:
-                    cloze[q] = (at_tv.argmax(-1) == wanted).double().mean()
     right = torch.tensor([question.answer for question in questions])
+    scores, firsts = torch.zeros(2, len(questions), n_options, dtype=torch.float64)
+    for batch, logits_nv in zip(batches, logits, strict=True):
+        asked = batch.asked.to(logits_nv.device)
+        logprob_m = logits_nv.float().log_softmax(-1)[asked.place_m, asked.token_m]
+        first_m = logits_nv.argmax(-1)[asked.place_m] == asked.token_m
+        at = batch.asked.question_m, batch.asked.option_m
+        scores.index_put_(at, logprob_m.double().cpu() * batch.asked.share_m, accumulate=True)
+        firsts.index_put_(at, first_m.double().cpu() * batch.asked.share_m, accumulate=True)
+    for question, scores_o in zip(questions, scores, strict=True):
+        scores_o[len(question.option_tokens) :] = -torch.inf
+    cloze = firsts.gather(1, right[:, None]).squeeze(1)
     return Answers(cloze, (scores.argmax(1) == right).double(), scores)
 
 
@@ -88,9 +125,15 @@ def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: Sequ
     """Put the probes to a model as it is."""
     questions = [tokenize(probe, tokenizer) for probe in probes]
     batches = plan(questions, tokenizer.pad_token_id)
-    device = model.device
-    logits = (model(input_ids=b.ids_bt.to(device), attention_mask=b.mask_bt.to(device)).logits for b in batches)
-    return answer(questions, batches, logits)
+    return answer(questions, batches, (logits_at(model, batch) for batch in batches))
+
+
+def logits_at(model: PreTrainedModel, batch: ExamBatch) -> torch.Tensor:
+    """The model's logits [n, v] at the asked places of a batch."""
+    with head_at(model, batch.asked.row_n, batch.asked.position_n):
+        return model(
+            input_ids=batch.ids_bt.to(model.device), attention_mask=batch.mask_bt.to(model.device), use_cache=False
+        ).logits
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

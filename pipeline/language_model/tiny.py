@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Gemma2Config, Gemma2ForCausalLM, PreTrainedTokenizerBase
 
-from pipeline.language_model.answers import InputBatch, Question, answer, pad_right, plan, tokenize
+from pipeline.language_model.answers import ExamBatch, Question, answer, logits_at, pad_right, plan, tokenize
 from pipeline.progress import track
 from pipeline.settings.language_model import TinySettings
 
@@ -31,7 +31,7 @@ class Exam(NamedTuple):
     """The probes that decide when to stop; ``in_tree`` tells those of the knowledge base from general ones."""
 
     questions: list[Question]
-    batches: list[InputBatch]
+    batches: list[ExamBatch]
     in_tree: list[bool]
 
 
@@ -141,8 +141,7 @@ def _step(model: Gemma2ForCausalLM, optimizer: torch.optim.Optimizer, batch: Bat
 
 @torch.no_grad()
 def _check(model: Gemma2ForCausalLM, exam: Exam, seen: int, losses: Sequence[float]) -> Check:
-    logits = (model(input_ids=batch.ids_bt, attention_mask=batch.mask_bt).logits for batch in exam.batches)
-    answers = answer(exam.questions, exam.batches, logits)
+    answers = answer(exam.questions, exam.batches, (logits_at(model, batch) for batch in exam.batches))
     in_tree = torch.tensor(exam.in_tree)
     groups = [group for group in (in_tree, ~in_tree) if group.any()]
     weakest_cloze = min(answers.cloze_q[group].mean().item() for group in groups)

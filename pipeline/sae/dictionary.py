@@ -59,6 +59,13 @@ class Dictionary(nn.Module):
         value, latent = codes.topk(self.k, dim=-1, sorted=False)
         return torch.zeros_like(codes).scatter(-1, latent, value)
 
+    def encode_some(self, acts_bd: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        """``encode(acts)[..., latents]``; unless latents compete for k places the others are never computed."""
+        if self.k is not None:
+            return self.encode(acts_bd)[..., latents]
+        pre = acts_bd.to(self.W_enc.dtype) @ self.W_enc[:, latents] + self.b_enc[latents]
+        return torch.where(pre > self.threshold[latents], pre, 0.0)
+
     def decode(self, codes_bs: torch.Tensor) -> torch.Tensor:
         """Reconstructed activations [..., d] of codes [..., s]."""
         return codes_bs @ self.W_dec + self.b_dec

@@ -10,12 +10,14 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.language_model.answers import InputBatch, answer, batches_by_length, pad_right, plan, tokenize
+from pipeline.language_model.answers import ExamBatch, InputBatch, answer, batches_by_length, pad_right, plan, tokenize
+from pipeline.language_model.head import head_at
 from pipeline.language_model.hooks import capture, upper_layers
 from pipeline.sae.dictionary import Dictionary
 from pipeline.unlearning.applying import rewrite, swapped
 from pipeline.unlearning.edit import Edit
 
+KEPT_BYTES = 1 << 30  # of log probabilities of the unedited model
 Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -53,6 +55,7 @@ class Bench:
         ]
         self.batches = [*self.exam, *self.reading]
         self.resid = list(self._residuals(self.batches))
+        self.unedited: dict[int, torch.Tensor] = {}  # number of a batch of texts -> log probabilities
 
     @torch.no_grad()
     def _residuals(self, batches: Sequence[InputBatch]) -> Iterator[torch.Tensor]:
@@ -66,15 +69,36 @@ class Bench:
         """True where a token may be edited: neither ``<bos>`` nor padding."""
         return (batch.mask_bt.bool() & (batch.ids_bt != self.tokenizer.bos_token_id)).to(self.model.device)
 
+    @torch.no_grad()
     def measure(self, edit: Edit) -> Outcome:
         """Answer everything under an edit."""
         if edit.weights:
-            return self._outcome(self._with_weights(edit))
-        return self.replay(lambda resid_btd, editable_bt: rewrite(edit, self.dictionary, resid_btd, editable_bt))
+            return self._outcome(self._with_weights(edit, self.batches))
+        return self.replay(self._change(edit))
 
+    @torch.no_grad()
     def replay(self, change: Change) -> Outcome:
         """Answer everything with ``change(resid_btd, editable_bt)`` in place of the residual stream."""
-        return self._outcome(self._changed(change))
+        return self._outcome(self._changed(change, self.batches))
+
+    @torch.no_grad()
+    def compare(self, edit: Edit) -> tuple[Outcome, torch.Tensor]:
+        """Answer everything, and KL(unedited || edited) of the next token, summed over each text, [x] in nats."""
+        loss_x, kl_x = torch.zeros(2, len(self.texts), dtype=torch.float64)
+        for i, batch in enumerate(self.reading, start=len(self.exam)):
+            texts = [x for x, _ in batch.rows]
+            before_btv, after_btv = self._unedited(i), self._edited(i, edit)
+            loss_x[texts] = summed_loss(batch, after_btv)
+            after_btv = after_btv[:, :-1].log_softmax(-1)
+            kl_bt = torch.nn.functional.kl_div(after_btv, before_btv, log_target=True, reduction="none").sum(-1)
+            kl_x[texts] = (kl_bt * batch.mask_bt[:, 1:].to(kl_bt.device)).double().sum(1).cpu()
+        run = self._with_weights(edit, self.exam) if edit.weights else self._changed(self._change(edit), self.exam)
+        with contextlib.closing(run) as logits:
+            answers = answer(self.questions, self.exam, logits)
+        return Outcome(answers.cloze_q, answers.choice_q, loss_x), kl_x
+
+    def _change(self, edit: Edit) -> Change:
+        return lambda resid_btd, editable_bt: rewrite(edit, self.dictionary, resid_btd, editable_bt)
 
     def edit_norm(self, edit: Edit, batches: Sequence[int]) -> list[float]:
         """``|x' - x| / |x|`` of the residual at the layer, mean over the editable tokens of each batch."""
@@ -90,54 +114,60 @@ class Bench:
             norms.append(change_bt[editable_bt].mean().item())
         return norms
 
-    @torch.no_grad()
-    def divergence(self, edit: Edit) -> torch.Tensor:
-        """KL(unedited || edited) of the next token, in nats, summed over the tokens of every text [x]; float64."""
-        kl_x = torch.zeros(len(self.texts), dtype=torch.float64)
-        for batch, resid_btd in zip(self.reading, self.resid[len(self.exam) :], strict=True):
-            before_btv, after_btv = self._before_and_after(edit, batch, resid_btd)
-            kl_bt = torch.nn.functional.kl_div(after_btv, before_btv, log_target=True, reduction="none").sum(-1)
-            kl_x[[x for x, _ in batch.rows]] = (kl_bt * batch.mask_bt[:, 1:].to(kl_bt.device)).double().sum(1).cpu()
-        return kl_x
-
-    def _before_and_after(self, edit: Edit, batch: InputBatch, resid_btd: torch.Tensor) -> list[torch.Tensor]:
-        """Log probabilities of every token but the first, [b, t - 1, v]."""
-        mask_bt = batch.mask_bt.to(resid_btd.device)
+    def _unedited(self, number: int) -> torch.Tensor:
+        """Log probabilities [b, t - 1, v] of a batch of texts; kept for the next edit while they take little memory."""
+        if number in self.unedited:
+            return self.unedited[number]
         with upper_layers(self.model, self.layer) as run:
-            logits = [run(resid_btd, mask_bt)]
-            if not edit.weights:
-                logits.append(run(rewrite(edit, self.dictionary, resid_btd, self.editable(batch)), mask_bt))
-        if edit.weights:
-            with swapped(self.model, edit.weights):
-                logits.append(self.model(input_ids=batch.ids_bt.to(resid_btd.device), attention_mask=mask_bt).logits)
-        return [logits_btv[:, :-1].float().log_softmax(-1) for logits_btv in logits]
+            logits_btv = run(self.resid[number], self.batches[number].mask_bt.to(self.model.device))
+        logprobs_btv = logits_btv[:, :-1].float().log_softmax(-1)
+        if sum(kept.nbytes for kept in self.unedited.values()) + logprobs_btv.nbytes <= KEPT_BYTES:
+            self.unedited[number] = logprobs_btv
+        return logprobs_btv
 
-    @torch.no_grad()
+    def _edited(self, number: int, edit: Edit) -> torch.Tensor:
+        """Logits [b, t, v] of a batch of texts under an edit, float32."""
+        batch, resid_btd = self.batches[number], self.resid[number]
+        if edit.weights:
+            [logits_btv] = self._with_weights(edit, [batch])
+            return logits_btv.float()
+        with upper_layers(self.model, self.layer) as run:
+            edited = rewrite(edit, self.dictionary, resid_btd, self.editable(batch))
+            return run(edited, batch.mask_bt.to(edited.device)).float()
+
     def _outcome(self, logits: Iterator[torch.Tensor]) -> Outcome:
         with contextlib.closing(logits):
             answers = answer(self.questions, self.exam, (next(logits) for _ in self.exam))
-            return Outcome(answers.cloze_q, answers.choice_q, self._losses(logits))
+            losses = torch.zeros(len(self.texts), dtype=torch.float64)
+            for batch, logits_btv in zip(self.reading, logits, strict=True):
+                losses[[x for x, _ in batch.rows]] = summed_loss(batch, logits_btv.float())
+            return Outcome(answers.cloze_q, answers.choice_q, losses)
 
-    def _changed(self, change: Change) -> Iterator[torch.Tensor]:
+    def _changed(self, change: Change, batches: Sequence[InputBatch | ExamBatch]) -> Iterator[torch.Tensor]:
+        """Logits of the batches, which are the first of all: [n, v] of the exam's, [b, t, v] of the texts'."""
         with upper_layers(self.model, self.layer) as run:
-            for batch, resid_btd in zip(self.batches, self.resid, strict=True):
+            for batch, resid_btd in zip(batches, self.resid, strict=False):
                 edited = change(resid_btd, self.editable(batch))
-                yield run(edited, batch.mask_bt.to(edited.device))
+                with self._head_of(batch):
+                    yield run(edited, batch.mask_bt.to(edited.device))
 
-    def _with_weights(self, edit: Edit) -> Iterator[torch.Tensor]:
+    def _with_weights(self, edit: Edit, batches: Sequence[InputBatch | ExamBatch]) -> Iterator[torch.Tensor]:
+        """The same with the edit's weights in place."""
         device = self.model.device
         with swapped(self.model, edit.weights):
-            for batch in self.batches:
-                yield self.model(input_ids=batch.ids_bt.to(device), attention_mask=batch.mask_bt.to(device)).logits
+            for batch in batches:
+                with self._head_of(batch):
+                    yield self.model(input_ids=batch.ids_bt.to(device), attention_mask=batch.mask_bt.to(device)).logits
 
-    def _losses(self, logits: Iterator[torch.Tensor]) -> torch.Tensor:
-        """Summed next-token loss of every text, in nats."""
-        losses = torch.zeros(len(self.texts), dtype=torch.float64)
-        for batch, logits_btv in zip(self.reading, logits, strict=True):
-            ids_bt = batch.ids_bt[:, 1:].to(logits_btv.device)
-            loss_bt = torch.nn.functional.cross_entropy(
-                logits_btv[:, :-1].float().transpose(1, 2), ids_bt, reduction="none"
-            )
-            total_b = (loss_bt * batch.mask_bt[:, 1:].to(loss_bt.device)).double().sum(1).cpu()
-            losses[[x for x, _ in batch.rows]] = total_b
-        return losses
+    def _head_of(self, batch: InputBatch | ExamBatch) -> contextlib.AbstractContextManager[None]:
+        if isinstance(batch, ExamBatch):
+            return head_at(self.model, batch.asked.row_n, batch.asked.position_n)
+        return contextlib.nullcontext()
+
+
+def summed_loss(batch: InputBatch, logits_btv: torch.Tensor) -> torch.Tensor:
+    """Next-token loss of each row, summed over its tokens, in nats; float64 [b] on the CPU."""
+    next_bt = batch.ids_bt[:, 1:, None].to(logits_btv.device)
+    logits_btv = logits_btv[:, :-1]
+    loss_bt = logits_btv.logsumexp(-1) - logits_btv.gather(-1, next_bt).squeeze(-1)
+    return (loss_bt * batch.mask_bt[:, 1:].to(loss_bt.device)).double().sum(1).cpu()
