@@ -28,10 +28,14 @@ def main() -> None:
     parser.add_argument("examples", nargs="+", help="a text each")
     parser.add_argument("--retriever", choices=RETRIEVERS, default="tree")
     given = parser.parse_args()
+    from pipeline.scope.candidates import doubt
+
     try:
         documents, found = look(given.examples, given.retriever)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+    if reason := doubt(found):
+        print(f"note: {reason}", file=sys.stderr)
     for candidate in found:
         print("\n".join(described(documents, candidate)))
 

@@ -121,8 +121,11 @@ def write_rest(data: Path) -> None:
     ]
     cuts = [{"level": 1, "correlation": 0.25, "groups": 2, "ari": 0.5, "ari_null": 0.0}]
     snapshots = [{"step": 1, "cuts": [{"level": 1, "groups": 3}]}, {"step": 2, "cuts": cuts}]  # the first has no before
-    write_json(data / "sae/training.json", {"curves": curves, "snapshots": snapshots, "final": {}, "seed": 0})
-    write_json(data / "sae/cfg.json", {"d_sae": 6, "d_in": 4, "metadata": {"model_name": PLANTED}})
+    training = {"curves": curves, "snapshots": snapshots, "final": {}, "seed": 0}
+    write_json(data / "sae/training.json", training | {"settings": {"architecture": "batch_topk"}})
+    write_json(
+        data / "sae/cfg.json", {"architecture": "jumprelu", "d_sae": 6, "d_in": 4, "metadata": {"model_name": PLANTED}}
+    )
     for stage in ("prepare", "evaluate"):
         write_json(data / f"times/{stage}.json", {"stage": stage, "seconds": 2.0, "summary": PLANTED})
     (data / "params.yaml").write_text(yaml.safe_dump({"run": {"seed": 3}, "corpus": {"note": PLANTED}}))

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from pipeline.evaluation.scope import DRAWS, Cell, average_precision, border_precision, draw_cells, scope_figures
 from pipeline.hierarchy.tree import FeatureTree
-from pipeline.scope.candidates import candidates
+from pipeline.scope.candidates import Evidence, candidates, doubt
 from pipeline.scope.completion import complete
 from pipeline.scope.documents import Documents, standardised
 from pipeline.scope.labels import other_nodes
@@ -226,6 +226,9 @@ def test_candidates_are_nested_and_end_at_their_level(documents: Documents) -> N
     assert {documents.paths[x][2] for x in topic.outside} == {"a03"}, "which merges last, is the nearest outside"
     assert {"a00", "a01"} <= set(topic.words)
     assert topic.evidence[0].node == 16, "the merge of the two entities' latents"
+    assert doubt([entity, topic, domain]) is None
+    strangers = [Evidence(1, 2, 2.8), Evidence(2, 2, 1.6), Evidence(3, 2, 1.1)]
+    assert "third group is at z 1.1" in doubt([entity._replace(evidence=strangers)])
 
 
 def test_the_node_that_the_examples_lie_in_is_not_among_its_own_siblings(documents: Documents) -> None:

@@ -87,12 +87,19 @@ def sae(folder: Path, evaluation: Path) -> dict[str, Any]:
     means = read_json(file)["sae"]["means"] if file.exists() else {}
     return {
         "sae": str(folder),
+        "trained as": _trained_as(training),
         **{key: value for key, value in config.items() if not isinstance(value, dict | list)},
         **{f"metadata.{key}": value for key, value in config.get("metadata", {}).items()},
         "on the store": training["final"],
         "on test text": {key: round(means[key], 4) for key in _QUALITY if key in means},
         "curves": [{key: row.get(key) for key in ("step", *_QUALITY[:3], "loss")} for row in _some(training["curves"])],
     }
+
+
+def _trained_as(training: dict[str, Any]) -> str:
+    """SAELens' ``architecture`` is the form of the file: all but TopK become a JumpReLU with fixed thresholds."""
+    settings = training.get("settings", {})
+    return str(settings.get("pretrained") or settings.get("architecture", "not known"))
 
 
 def _some(rows: list[dict[str, Any]], most: int = 12) -> list[dict[str, Any]]:

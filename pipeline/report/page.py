@@ -116,7 +116,10 @@ def _level(evidence: Evidence, level: str, pictures: Pictures) -> Markup:
 
 
 def _dictionary(evidence: Evidence, pictures: Pictures) -> Markup:
-    about = {key: evidence.sae[key] for key in ("architecture", "d_in", "d_sae") if key in evidence.sae}
+    settings = evidence.training.get("settings", {})
+    about = {"trained as": settings.get("pretrained") or settings.get("architecture", "not known")}
+    about |= {"saved as": evidence.sae.get("architecture", "not known")}  # all but TopK: JumpReLU, fixed thresholds
+    about |= {key: evidence.sae[key] for key in ("d_in", "d_sae") if key in evidence.sae}
     about |= {key: value for key, value in evidence.sae.get("metadata", {}).items() if key.startswith("hook")}
     return joined(
         [
