@@ -77,6 +77,7 @@ def reproduce() -> str:
     # Stages are started as `python` through a shell: this Python, and a shell that is one (SHELL may be nologin).
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.update(PATH=path, SHELL="/bin/sh", EXPERIMENT_PID=str(os.getpid()))  # a stage dies with that process
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # ten stages would compile torch and transformers anew, 20 s each
     try:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
