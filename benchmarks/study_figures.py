@@ -10,11 +10,11 @@ from scipy.stats import t
 Row = dict
 
 
-def grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def grouped(rows: Iterable[Row], by: str = "name") -> dict[str, list[Row]]:
     """Cells by method or arm, in the order of first appearance."""
     found = defaultdict(list)
     for row in rows:
-        found[row["name"]].append(row)
+        found[row[by]].append(row)
     return dict(found)
 
 

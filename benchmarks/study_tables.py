@@ -27,6 +27,18 @@ def forgetting(rows: list[Row], level: str) -> str:
     return table(["method", "cells", *(name.replace("_", " ") for name in measured), "meet the bar"], lines)
 
 
+def over_seeds(rows: list[Row]) -> str:
+    """Per method, means over seeds with the 95 % t interval, on the topic that most seeds share: one topic a world."""
+    topics = grouped((row for row in rows if row["level"] == "topic"), "node")
+    shared = max(topics.values(), key=lambda cells: len({cell["seed"] for cell in cells}))
+    columns, lines = COLUMNS[:-1], []
+    for method, cells in grouped(shared).items():
+        if len(cells) > 2:
+            figures = [t_interval([c["means"][name] for c in cells], 3 if name in UNITS else 1) for name in columns]
+            lines.append([f"`{method}`", str(len(cells)), *figures])
+    return table(["method", "seeds", *(name.replace("_", " ") for name in columns)], lines)
+
+
 UNITS = {"area", "area_worst", "forget_mcq", "forget_cloze", "perplexity_ratio", "kl", "unseen_mcq", "unseen_cloze"}
 
 
@@ -199,6 +211,7 @@ FEW_SHOT_PAIRS = [
 MADE = {
     "study_headline": ("headline", headline),
     "study_topic": ("forgetting", lambda rows: forgetting(rows, "topic")),
+    "study_headline_topic": ("forgetting", over_seeds),
     "study_pairs": ("forgetting", lambda rows: paired(rows, TOPIC_PAIRS, HARM)),
     "study_domain": ("forgetting", lambda rows: forgetting(rows, "domain")),
     "study_entity": ("forgetting", lambda rows: forgetting(rows, "entity")),
