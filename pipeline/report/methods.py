@@ -15,6 +15,7 @@ class Method(NamedTuple):
 METHODS: dict[str, Method] = {
     "none": Method("reference", "the model as it is"),
     "subtree": Method("clamp", "the best disjoint nodes of the dendrogram, from any level, clamped"),
+    "subtree_ablated": Method("clamp", "subtree, less the groups that the dev split does better without"),
     "level_cut": Method("clamp", "whole groups of one cut of the dendrogram, clamped"),
     "gates_tree": Method("clamp", "learned gates on nodes of the dendrogram, single latents among them"),
     "flat_frequency": Method("clamp", "the latents that fire most on the target and rarely elsewhere (Farrell 2024)"),
@@ -22,6 +23,7 @@ METHODS: dict[str, Method] = {
     "flat_importance": Method("clamp", "the latents with the highest ratio of squared activation (DSG 2025)"),
     "flat_difference": Method("clamp", "the latents with the largest difference of rates and ratio (CRISP 2025)"),
     "flat_worth": Method("clamp", "the latents of the highest worth: the score of subtree without its tree"),
+    "flat_ablated": Method("clamp", "flat_worth, less the latents that the dev split does better without"),
     "gates_flat": Method("clamp", "learned gates on single latents"),
     "guard_flat": Method("guard", "a detector over latents decides where the clamp acts"),
     "guard_tree": Method("guard", "a detector over groups decides where the clamp acts"),

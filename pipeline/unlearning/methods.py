@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from pipeline.unlearning import (
     fixed_vector,
+    flat_ablated,
     flat_difference,
     flat_frequency,
     flat_importance,
@@ -23,6 +24,7 @@ from pipeline.unlearning import (
     scope_npo,
     shuffled_tree,
     subtree,
+    subtree_ablated,
 )
 from pipeline.unlearning.case import Case, Choice
 
@@ -32,8 +34,10 @@ METHODS: dict[str, Callable[[Case], Choice]] = {
     "flat_importance": flat_importance.choose,
     "flat_difference": flat_difference.choose,
     "flat_worth": flat_worth.choose,
+    "flat_ablated": flat_ablated.choose,
     "level_cut": level_cut.choose,
     "subtree": subtree.choose,
+    "subtree_ablated": subtree_ablated.choose,
     "random_groups": random_groups.choose,
     "gates_flat": gates_flat.choose,
     "gates_tree": gates_tree.choose,
