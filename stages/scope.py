@@ -30,6 +30,8 @@ def main() -> None:
     given = parser.parse_args()
     from pipeline.scope.candidates import doubt
 
+    if not all(text.strip() for text in given.examples):
+        sys.exit("error: an example is empty; give a text that speaks of what is meant")
     try:
         documents, found = look(given.examples, given.retriever)
     except PipelineError as error:

@@ -86,7 +86,7 @@ def test_further_hook_points_are_listed_after_the_stores_own(data: Path, tmp_pat
 def test_sae(data: Path) -> None:
     found = stores.sae(data / "sae", data / "evaluation")
     assert found["d_sae"] == 6
-    assert (found["trained as"], found["architecture"]) == ("batch_topk", "jumprelu"), (
+    assert found["trained as"] == "batch_topk, its thresholds then fixed: in the file a jumprelu", (
         "the file's form is another thing"
     )
     assert found["on test text"] == {"explained_variance": 0.8, "l0": 2.5}

@@ -87,7 +87,7 @@ def sae(folder: Path, evaluation: Path) -> dict[str, Any]:
     means = read_json(file)["sae"]["means"] if file.exists() else {}
     return {
         "sae": str(folder),
-        "trained as": _trained_as(training),
+        "trained as": _trained_as(training, config.get("architecture", "dictionary")),
         **{key: value for key, value in config.items() if not isinstance(value, dict | list)},
         **{f"metadata.{key}": value for key, value in config.get("metadata", {}).items()},
         "on the store": training["final"],
@@ -96,10 +96,11 @@ def sae(folder: Path, evaluation: Path) -> dict[str, Any]:
     }
 
 
-def _trained_as(training: dict[str, Any]) -> str:
+def _trained_as(training: dict[str, Any], saved: str) -> str:
     """SAELens' ``architecture`` is the form of the file: all but TopK become a JumpReLU with fixed thresholds."""
     settings = training.get("settings", {})
-    return str(settings.get("pretrained") or settings.get("architecture", "not known"))
+    trained = str(settings.get("pretrained") or settings.get("architecture", "not known"))
+    return trained if trained == saved else f"{trained}, its thresholds then fixed: in the file a {saved}"
 
 
 def _some(rows: list[dict[str, Any]], most: int = 12) -> list[dict[str, Any]]:
