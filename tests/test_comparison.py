@@ -86,7 +86,7 @@ def test_what_one_run_lacks_is_named_with_the_reason_and_families_have_tables(pl
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"holds no final_info\.json; run `python experiment\.py --out_dir="):
+    with pytest.raises(PipelineError, match=r"holds no final_info\.json; name folders of finished runs"):
         read_runs([tmp_path])
 
 

@@ -39,9 +39,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 def read_run(folder: Path) -> Run:
     """One run's folder."""
     if not (folder / "final_info.json").exists():
-        raise PipelineError(
-            f"{folder} holds no final_info.json, so it is no finished run; name the folders of runs, such as run_7"
-        )
+        raise PipelineError(f"{folder} holds no final_info.json; name folders of finished runs, such as run_7")
     curves = folder / "report" / "curves.json"
     return Run(
         folder.resolve().name,
