@@ -1,7 +1,7 @@
 """Numba kernels: weighted sums of rows, and inner products with rows, for a CPU.
 
-Four rows at a time and a block of columns that stays in the inner caches: at d = 2304 two to three times as fast, on one
-thread, as torch's embedding bags and its sampled product, which walk memory one row at a time; at d = 256 about the same.
+Four rows at a time and a block of columns that stays in the inner caches: at d = 2304 two to three times as fast, on
+one thread, as torch's embedding bags and sampled product, which walk memory one row at a time; at d = 256 about equal.
 """
 
 from collections.abc import Callable
