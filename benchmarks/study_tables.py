@@ -188,6 +188,7 @@ HARM = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop")
 UNSEEN = ("unseen_mcq", "unseen_cloze", "sibling_drop", "other_drop")
 TOPIC_PAIRS = [
     ("group_adapter", "npo"),
+    ("group_adapter", "npo_attacked"),
     ("group_adapter", "grad_diff"),
     ("group_adapter", "group_adapter_flat"),
     ("group_adapter", "group_adapter_random"),

@@ -31,6 +31,7 @@ METHODS: dict[str, Method] = {
     "grad_diff": Method("weights", "gradient ascent on the target, descent on what must stay"),
     "grad_ascent": Method("weights", "gradient ascent on the target"),
     "npo": Method("weights", "negative preference optimisation"),
+    "npo_attacked": Method("weights", "NPO while an attacker relearns"),
     "rmu": Method("weights", "representation misdirection"),
     "group_adapter": Method("weights", "a persistent adapter guided by the groups"),
     "scope_npo": Method("weights", "NPO on a forget set completed by the tree"),

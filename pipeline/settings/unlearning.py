@@ -27,6 +27,7 @@ Method = Literal[
     "grad_ascent",
     "grad_diff",
     "npo",
+    "npo_attacked",
     "rmu",
     "group_adapter",
     "scope_npo",
@@ -118,7 +119,12 @@ class UnlearningSettings:
         )
     )
     few_shot: FewShotSettings = field(default_factory=FewShotSettings)
-    group_adapter: TrainingSettings = field(default_factory=lambda: TrainingSettings(learning_rate=1e-2, steps=25))
+    npo_attacked: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(retain_weight=20.0, attack_steps=10)
+    )
+    group_adapter: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(learning_rate=1e-2, steps=25, retain_weight=20.0, attack_steps=10)
+    )
     adapter_rank: int = 32
     gates_flat: GateSettings = field(default_factory=lambda: GateSettings(learning_rates=(0.5,), sparsity=0.03))
     gates_tree: GateSettings = field(default_factory=GateSettings)

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from pipeline.language_model.answers import Question, tokenize
 from pipeline.settings.training import TrainingSettings
+from pipeline.unlearning.attacker import Attacker
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.calibration import indifference, option_scores
 from pipeline.unlearning.case import Case, Choice, sweep
@@ -87,6 +88,15 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
     """A forget loss on the true tokens, KL to the original model on what is kept, indifference among options."""
     rng = np.random.default_rng(case.seed)
     original, pad = case.train.model, case.train.tokenizer.pad_token_id
+    pool = [example for pool in lesson.forget for example in pool]
+    attacker = Attacker(model, pool, settings, pad) if settings.attack_steps else None
+
+    def both(loss_of: Callable[[PreTrainedModel | Attacker], torch.Tensor]) -> torch.Tensor:
+        """A loss of the model; where there is an attacker, its mean with that of what this one made of the model."""
+        if attacker is None:
+            return loss_of(model)
+        attacker.relearn(rng)
+        return (loss_of(model) + loss_of(attacker)) / 2
 
     def forgetting() -> torch.Tensor:
         return torch.stack([forgetting_from(pool) for pool in lesson.forget]).mean()
@@ -95,7 +105,7 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
         batch = padded(draw(pool, settings.forget_batch, rng), pad, model.device)
         with torch.no_grad():
             before_bt = token_logprobs(original, batch)
-        return loss(token_logprobs(model, batch), before_bt, batch.counted_bt)
+        return both(lambda of: loss(token_logprobs(of, batch), before_bt, batch.counted_bt))
 
     def keeping() -> torch.Tensor:
         total, tokens = torch.zeros((), device=model.device), 0
@@ -107,7 +117,8 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
 
     def calibrating() -> torch.Tensor:
         some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)
-        return indifference(option_scores(model, [lesson.questions[i] for i in some], pad))
+        questions = [lesson.questions[i] for i in some]
+        return both(lambda of: indifference(option_scores(of, questions, pad)))
 
     return Terms(forgetting, keeping, calibrating if lesson.questions else None)
 
