@@ -1,8 +1,10 @@
-"""Process settings that make torch fast on small CPUs; call before the first tensor."""
+"""How a process uses torch: settings that make it fast on small CPUs (call before the first tensor), and the device."""
 
 import ctypes
 import os
 import platform
+
+from pipeline.errors import PipelineError
 
 # glibc returns every large tensor to the kernel and faults its pages in again on the next step; keeping freed memory
 # more than doubles the training rate of a small model. Values from mallopt(3).
@@ -21,3 +23,14 @@ def prepare_process(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def pick_device(name: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` takes CUDA where there is one."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise PipelineError("`run.device` is cuda, but torch sees no CUDA device; set it to auto or cpu")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

@@ -5,8 +5,7 @@ from pathlib import Path
 from pipeline.activations.build import build_store
 from pipeline.activations.store import ActivationStore
 from pipeline.files import read_json
-from pipeline.language_model.loading import pick_device
-from pipeline.runtime import prepare_process
+from pipeline.runtime import pick_device, prepare_process
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.run import RunSettings
 from pipeline.settings.strict import read_section

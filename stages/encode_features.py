@@ -6,8 +6,7 @@ from pipeline.activations.codes import CodesStore
 from pipeline.activations.encoding import encode_store
 from pipeline.activations.store import ActivationStore
 from pipeline.files import building, hash_files
-from pipeline.language_model.loading import pick_device
-from pipeline.runtime import prepare_process
+from pipeline.runtime import pick_device, prepare_process
 from pipeline.sae.folder import load_dictionary
 from pipeline.settings.run import RunSettings
 from pipeline.settings.strict import read_section

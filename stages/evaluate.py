@@ -13,8 +13,7 @@ from pipeline.evaluation.saebench.run import keep, run_saebench
 from pipeline.evaluation.saebench.sizes import bench_settings
 from pipeline.evaluation.scope import all_scope_figures
 from pipeline.files import building, read_json, write_json
-from pipeline.language_model.loading import pick_device
-from pipeline.runtime import prepare_process
+from pipeline.runtime import pick_device, prepare_process
 from pipeline.settings.activations import ActivationsSettings
 from pipeline.settings.evaluation import EvaluationSettings
 from pipeline.settings.run import RunSettings

@@ -44,8 +44,8 @@ def main() -> None:
 
 def look(examples: list[str], retriever: str) -> "tuple[Documents, list[Candidate]]":
     """Read the examples with the pool, and find a scope for each level."""
-    from pipeline.language_model.loading import load_model, load_tokenizer, pick_device
-    from pipeline.runtime import prepare_process
+    from pipeline.language_model.loading import load_model, load_tokenizer
+    from pipeline.runtime import pick_device, prepare_process
     from pipeline.sae.folder import load_dictionary
     from pipeline.scope.candidates import candidates
     from pipeline.scope.labels import other_nodes

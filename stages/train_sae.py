@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pipeline.activations.store import ActivationStore
 from pipeline.files import building
-from pipeline.language_model.loading import pick_device
-from pipeline.runtime import prepare_process
+from pipeline.runtime import pick_device, prepare_process
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.distributed import from_first, join, rank
 from pipeline.settings.activations import ActivationsSettings

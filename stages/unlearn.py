@@ -10,7 +10,8 @@ from pipeline.settings.run import RunSettings
 from pipeline.settings.scope import ScopeSettings
 from pipeline.settings.strict import read_section
 from pipeline.settings.unlearning import UnlearningSettings
-from pipeline.unlearning.choosing import Cell, Sources, choose_all
+from pipeline.unlearning.choosing import choose_all
+from pipeline.unlearning.sources import Cell, Sources
 from stages import PARAMS, run
 
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")

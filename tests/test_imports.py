@@ -92,6 +92,14 @@ def test_what_every_call_loads_is_light(module: str) -> None:
     assert not loaded & heavy
 
 
+@pytest.mark.parametrize(
+    "stage", ["train_sae", "encode_features", "correlate", "build_dendrogram", "unlearn", "report"]
+)
+def test_transformers_is_loaded_only_where_a_language_model_is(stage: str) -> None:
+    """It takes seven seconds on a slow core; unlearn leaves it to its workers."""
+    assert "transformers" not in {name.split(".")[0] for name in closure(f"stages.{stage}", when_loaded=True)}
+
+
 def test_no_work_and_no_names_in_package_files() -> None:
     for module in MODULES:
         file = file_of(module)

@@ -13,7 +13,6 @@ from pipeline.language_model.loading import (
     load_model,
     load_tokenizer,
     model_identity,
-    pick_device,
 )
 
 IDS = torch.tensor([[2, 10, 11, 12, 13, 14]])
@@ -82,10 +81,3 @@ def test_a_model_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     (tmp_path / "reference.json").write_text(json.dumps({"id": "nobody/nothing", "revision": "abc", "dtype": None}))
     with pytest.raises(PipelineError, match=r"nobody/nothing at revision abc .*hf download nobody/nothing"):
         load_model(tmp_path)
-
-
-def test_cuda_is_refused_where_there_is_none(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert pick_device("auto") == pick_device("cpu") == "cpu"
-    with pytest.raises(PipelineError, match="no CUDA device"):
-        pick_device("cuda")

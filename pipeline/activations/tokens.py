@@ -7,13 +7,15 @@ where a killed run or another worker goes on, all without touching the text agai
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from pipeline.errors import PipelineError
 from pipeline.files import read_json, write_json
+
+if TYPE_CHECKING:  # transformers takes seconds, and whoever reads a store comes by here
+    from transformers import PreTrainedTokenizerBase
 
 Item = TypeVar("Item")
 
@@ -42,7 +44,7 @@ class TokenPlan(NamedTuple):
 
 def plan_tokens(
     texts: Iterable[str],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: "PreTrainedTokenizerBase",
     folder: Path,
     *,
     packing: str,
@@ -104,7 +106,7 @@ def pack_documents(
 
 
 def _sequences(
-    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, packing: str, context_length: int
+    texts: Iterable[str], tokenizer: "PreTrainedTokenizerBase", packing: str, context_length: int
 ) -> Iterator[Sequence]:
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     prefix = [bos] if bos is not None and bos in tokenizer("a").input_ids[:1] else []
@@ -114,7 +116,7 @@ def _sequences(
     return pack_documents(documents, context_length, prefix, [] if eos is None else [eos])
 
 
-def _tokenize(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> Iterator[list[int]]:
+def _tokenize(texts: Iterable[str], tokenizer: "PreTrainedTokenizerBase") -> Iterator[list[int]]:
     for some in _batched(texts, 1000):
         # verbose: a document longer than the model's context is cut here, which is no reason for a warning
         yield from tokenizer(some, add_special_tokens=False, verbose=False).input_ids

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from huggingface_hub import try_to_load_from_cache
 from transformers import (
     AutoConfig,
@@ -96,15 +95,6 @@ def load_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
 def count_layers(model_dir: Path) -> int:
     """The number of decoder layers that the model has on disk; reads its configuration only."""
     return _load_config(model_source(model_dir)).get_text_config().num_hidden_layers
-
-
-def pick_device(name: str) -> str:
-    """``cpu`` or ``cuda``; ``auto`` takes CUDA where there is one."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise PipelineError("`run.device` is cuda, but torch sees no CUDA device; set it to auto or cpu")
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
 
 
 def model_identity(model_dir: Path) -> dict[str, str | None]:

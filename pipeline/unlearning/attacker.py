@@ -1,19 +1,19 @@
 """An attacker who relearns the target while the editor forgets it, so that it does not come back with a few steps.
 
 The attacker keeps a change of every weight. At each step of forgetting it takes one AdamW step toward the target's
-whole sentences, from where it stands; after ``attack_steps`` it starts anew from no change. The editor lowers the mean of
-its loss at the weights and at ``weights + change``. Its gradient is that with respect to its own weights, the change
-held fixed: to first order, the meta-learning of Tamirisa et al. (2024, "Tamper-resistant safeguards", arXiv 2408.00761).
-What must stay is anchored at the weights themselves.
+whole sentences, from where it stands; after ``attack_steps`` it starts anew from no change. The editor lowers the mean
+of its loss at the weights and at ``weights + change``; its gradient is that with respect to its own weights, the change
+held fixed. To first order that is the meta-learning of Tamirisa et al. (2024, "Tamper-resistant safeguards", arXiv
+2408.00761). What must stay is anchored at the weights themselves.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.func import functional_call
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
 
 from pipeline.settings.training import TrainingSettings
 from pipeline.unlearning.examples import Example, draw, padded
@@ -29,7 +29,7 @@ class Attacker:
         self.settings, self.pad = settings, pad
         self.taken = 0
 
-    def __call__(self, **inputs: torch.Tensor) -> ModelOutput:
+    def __call__(self, **inputs: torch.Tensor) -> Any:
         weights = dict(self.model.named_parameters())
         changed = {name: weights[name] + change for name, change in self.change.items()}
         return functional_call(self.model, changed, kwargs=inputs)

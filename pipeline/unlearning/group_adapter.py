@@ -2,10 +2,11 @@
 
 The groups are those that ``subtree`` chooses on dev. Every linear map W above the edited layer gets ``W + C D``: the r
 rows of D are the directions in which its input changes when the groups are masked on the target's text (the first right
-singular vectors of that change), and only C, at first zero, is trained, with NPO's loss and calibration against an attacker who relearns meanwhile. What
-does not excite the groups has no component along D and passes as before, whether there is text to retain it or not. The
-sum is an ordinary weight: no hook, nothing to remove. After SSPU (Wang et al. 2025), which confines an update to the subspace
-of single features, and CRISP (Ashuach et al. 2026), whose adapters silence them.
+singular vectors of that change), and only C, at first zero, is trained, with NPO's loss and calibration against an
+attacker who relearns meanwhile. What does not excite the groups has no component along D and passes as before, whether
+there is text to retain it or not. The sum is an ordinary weight: no hook, nothing to remove. After SSPU (Wang et al.
+2025), which confines an update to the subspace of single features, and CRISP (Ashuach et al. 2026), whose adapters
+silence them.
 """
 
 import copy
