@@ -123,7 +123,9 @@ class UnlearningSettings:
         default_factory=lambda: TrainingSettings(retain_weight=20.0, attack_steps=10)
     )
     group_adapter: TrainingSettings = field(
-        default_factory=lambda: TrainingSettings(learning_rate=1e-2, steps=25, retain_weight=20.0, attack_steps=10)
+        default_factory=lambda: TrainingSettings(
+            learning_rate=5e-3, steps=30, calibration_steps=40, retain_weight=20.0, attack_steps=10
+        )
     )
     adapter_rank: int = 32
     gates_flat: GateSettings = field(default_factory=lambda: GateSettings(learning_rates=(0.5,), sparsity=0.03))
