@@ -8,11 +8,11 @@ import pytest
 import torch
 from tiny_lm import WORDS, gemma, word_tokenizer
 
-from pipeline.evaluation.relearning import relearn, whole
+from pipeline.evaluation.relearning import relearn
 from pipeline.settings.training import TrainingSettings
 from pipeline.unlearning import losses
 from pipeline.unlearning.attacker import Attacker
-from pipeline.unlearning.examples import answered, padded
+from pipeline.unlearning.examples import answered, padded, whole
 from pipeline.unlearning.training import Lesson, terms_of
 
 TOKENIZER = word_tokenizer()
@@ -48,7 +48,7 @@ def test_the_attacker_steps_as_adamw_on_the_weights_would():
     attacker = Attacker(model, EXAMPLES, TrainingSettings(attack_steps=9, attack_rate=2e-4), PAD)
     for _ in range(3):  # all examples are one batch; the published attack clips, which moves AdamW's first steps little
         attacker.relearn(np.random.default_rng(0))
-    for _ in relearn(trained, [whole(example) for example in EXAMPLES], PAD, (3,), 0):
+    for _ in relearn(trained, [whole(example.tokens) for example in EXAMPLES], PAD, (3,), 0):
         pass
     assert abs(loss_of(attacker) - loss_of(trained)) < 0.05 * (loss_of(model) - loss_of(trained))
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny_lm import WORDS, gemma, word_tokenizer
 
-from pipeline.evaluation.relearning import relearn, whole
+from pipeline.evaluation.relearning import relearn
 from pipeline.evaluation.robustness import in_context, rounded
-from pipeline.unlearning.examples import Example, answered, padded
+from pipeline.unlearning.examples import answered, padded, whole
 from pipeline.unlearning.losses import token_logprobs
 
 
@@ -30,13 +30,13 @@ def test_context_stands_before_the_prompt_and_changes_nothing_else():
 
 
 def test_the_attacker_trains_on_every_token_but_the_first():
-    assert whole(Example((1, 2, 3), (False, False, True))).counted == (False, True, True)
+    assert whole((1, 2, 3)).counted == (False, True, True)
 
 
 def test_relearning_lowers_the_loss_of_its_text_and_stops_at_its_checkpoints():
     model, tokenizer = gemma(), word_tokenizer()
     probes = [{"prompt": f"{WORDS[i]} {WORDS[i + 1]}", "answer": WORDS[i + 2]} for i in range(0, 30, 3)]
-    pool = [whole(example) for example in answered(probes, tokenizer)]
+    pool = [whole(example.tokens) for example in answered(probes, tokenizer)]
     batch = padded(pool, tokenizer.pad_token_id, torch.device("cpu"))
 
     def loss(of) -> float:

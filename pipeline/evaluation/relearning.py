@@ -17,11 +17,6 @@ from pipeline.unlearning.training import minimise
 LEARNING_RATE, BATCH = 2e-4, 16
 
 
-def whole(example: Example) -> Example:
-    """The same tokens, all of which are trained on."""
-    return Example(example.tokens, (False,) + (True,) * (len(example.tokens) - 1))
-
-
 def relearn(
     model: PreTrainedModel, pool: Sequence[Example], pad: int, checkpoints: Sequence[int], seed: int
 ) -> Iterator[int]:

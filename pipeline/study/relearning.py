@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from pipeline.evaluation.relearning import relearn, whole
+from pipeline.evaluation.relearning import relearn
 from pipeline.evaluation.robustness import in_context, rounded
 from pipeline.language_model.answers import ask
 from pipeline.settings.resolve import Params
@@ -22,7 +22,7 @@ from pipeline.unlearning.applying import applied, swapped
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit
-from pipeline.unlearning.examples import Example, answered, documents
+from pipeline.unlearning.examples import Example, answered, documents, whole
 
 STEPS = {"half": (10, 30, 100), "sibling": (50,), "general": (50,)}
 
@@ -66,8 +66,8 @@ def _courses(home: Home, case: Case, taught: list[dict]) -> dict[str, list[Examp
     siblings = [probe for probe, of in zip(case.train.probes, of_probe, strict=True) if of == "sibling"]
     tokenizer = home.subject.tokenizer
     return {
-        "half": [whole(example) for example in answered(taught, tokenizer)],
-        "sibling": [whole(example) for example in answered(siblings, tokenizer)],
+        "half": [whole(example.tokens) for example in answered(taught, tokenizer)],
+        "sibling": [whole(example.tokens) for example in answered(siblings, tokenizer)],
         "general": documents(case.train, case.target, "general"),
     }
 

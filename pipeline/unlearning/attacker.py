@@ -4,7 +4,8 @@ The attacker keeps a change of every weight. At each step of forgetting it takes
 whole sentences, from where it stands; after ``attack_steps`` it starts anew from no change. The editor lowers the mean
 of its loss at the weights and at ``weights + change``; its gradient is that with respect to its own weights, the change
 held fixed. To first order that is the meta-learning of Tamirisa et al. (2024, "Tamper-resistant safeguards", arXiv
-2408.00761). What must stay is anchored at the weights themselves.
+2408.00761). What must stay is anchored at the weights themselves. In memory the attacker takes three more copies of the
+weights: its change and AdamW's moments.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from pipeline.settings.training import TrainingSettings
-from pipeline.unlearning.examples import Example, draw, padded
+from pipeline.unlearning.examples import Example, draw, padded, whole
 from pipeline.unlearning.losses import token_logprobs
 
 
@@ -25,7 +26,7 @@ class Attacker:
 
     def __init__(self, model: PreTrainedModel, pool: Sequence[Example], settings: TrainingSettings, pad: int) -> None:
         self.model, self.device = model, model.device
-        self.pool = [Example(example.tokens, (False,) + (True,) * (len(example.tokens) - 1)) for example in pool]
+        self.pool = [whole(example.tokens) for example in pool]
         self.settings, self.pad = settings, pad
         self.taken = 0
 

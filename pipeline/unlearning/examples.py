@@ -29,6 +29,11 @@ class Padded(NamedTuple):
     counted_bt: torch.Tensor  # bool [b, t - 1]
 
 
+def whole(tokens: tuple[int, ...]) -> Example:
+    """Tokens all of which are trained on, but for the first, which nothing predicts."""
+    return Example(tokens, (False,) + (True,) * (len(tokens) - 1))
+
+
 def padded(batch: Sequence[Example], pad: int, device: torch.device) -> Padded:
     """The batch as tensors, padded on the right."""
     ids_bt, mask_bt = pad_right([example.tokens for example in batch], pad)
@@ -56,7 +61,7 @@ def documents(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Exampl
         for (x, _), ids, mask in zip(batch.rows, batch.ids_bt, batch.mask_bt, strict=True):
             if of_text[x] == wanted:
                 tokens = tuple(ids[: int(mask.sum())].tolist())
-                found.append(Example(tokens, (False,) + (True,) * (len(tokens) - 1)))
+                found.append(whole(tokens))
     return found
 
 
