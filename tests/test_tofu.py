@@ -90,6 +90,8 @@ def test_every_stage_runs_on_a_slice(tmp_path: Path) -> None:
         assert 0 <= info[f"unlearning/{method}/author"]["means"]["forget_mcq"] <= 1
     assert "sibling_drop" in info["unlearning/subtree/author"]["means"]
     assert "other_drop" not in info["unlearning/subtree/author"]["means"]  # there is no other domain
+    flat, tree = (info[f"unlearning/{method}/author"]["means"] for method in ("flat_frequency", "subtree"))
+    assert flat["groups"] == flat["latents"] and tree["groups"] <= tree["latents"]
     assert (tmp_path / "work/data/report/index.html").stat().st_size > 10_000
     one_process_chooses_the_same(tmp_path / "work")
 

@@ -77,6 +77,7 @@ def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dic
     touched = [i for i, batch in enumerate(bench.exam) if any(forget[q] for q, _ in batch.rows)]
     figures.number("edit_norm", float(np.mean(bench.edit_norm(edit, touched))))
     figures.number("latents", len(edit.latents))
+    figures.number("groups", len(edit.groups))
     figures.number("seconds", seconds)
     return figures.as_dict()
 

@@ -22,6 +22,7 @@ _COLUMNS = (
     ("sibling_precision", "sibling precision", 1, 2),
     ("edit_norm", "edit norm", 1, 2),
     ("latents", "latents", 1, 0),
+    ("groups", "groups", 1, 0),
     ("seconds", "seconds", 1, 1),
 )
 
