@@ -39,7 +39,9 @@ def over_seeds(rows: list[Row]) -> str:
     return table(["method", "seeds", *(name.replace("_", " ") for name in columns)], lines)
 
 
+RETURNED = ("cloze_half_10", "cloze_half_30", "cloze_half_100", "mcq_half_100")
 UNITS = {"area", "area_worst", "forget_mcq", "forget_cloze", "perplexity_ratio", "kl", "unseen_mcq", "unseen_cloze"}
+UNITS |= set(RETURNED)  # these are shares, all others points
 
 
 def meets_the_bar(means: dict[str, float]) -> bool:
@@ -192,10 +194,17 @@ TOPIC_PAIRS = [
     ("group_adapter", "grad_diff"),
     ("group_adapter", "group_adapter_flat"),
     ("group_adapter", "group_adapter_random"),
+    ("npo_attacked", "npo"),
     ("grad_diff", "npo"),
     ("subtree", "flat_frequency"),
     ("subtree_ablated", "subtree"),
     ("subtree_ablated", "flat_ablated"),
+]
+ATTACKED_PAIRS = [
+    ("group_adapter", "npo"),
+    ("npo_attacked", "npo"),
+    ("grad_diff", "npo"),
+    ("group_adapter", "npo_attacked"),
 ]
 CURVE_PAIRS = [
     ("subtree", "shuffled_tree"),
@@ -223,6 +232,7 @@ MADE = {
     "study_few_shot": ("few_shot", few_shot),
     "study_few_shot_pairs": ("few_shot", lambda rows: paired(rows, FEW_SHOT_PAIRS, UNSEEN)),
     "study_relearning": ("relearning", lambda rows: attacks(rows, RELEARNING)),
+    "study_relearning_pairs": ("relearning", lambda rows: paired(rows, ATTACKED_PAIRS, RETURNED)),
     "study_robustness": ("relearning", lambda rows: attacks(rows, ROBUSTNESS)),
     "study_curves": ("curve", curves),
     "study_curve_pairs": ("curve", lambda rows: paired(rows, CURVE_PAIRS, ("area", "area_worst"))),

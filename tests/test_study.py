@@ -29,10 +29,17 @@ def test_every_cell_is_listed_once_and_the_cells_of_a_target_are_neighbours():
     cells = plan(SETTINGS)
     assert len(cells) == len(set(cells))
     forgetting = [cell for cell in cells if cell.kind == "forgetting"]
-    assert len(forgetting) == 2 * (2 * 3 + 3), "two seeds, two topics, two methods and none; one topic by more"
+    assert len(forgetting) == 2 * (2 * 3 + 1), "two seeds, two topics, two methods and none; one topic by one more"
     assert {cell.name for cell in cells if cell.kind == "relearning"} == {"none", "never_taught", "npo"}
     few = [cell for cell in cells if cell.kind == "few_shot"]
     assert {cell.arm()[1] for cell in few} == {1, 2} and ("scope_npo_residual_tree", 2) in {cell.arm() for cell in few}
+
+
+def test_the_adapter_comes_with_its_twins():
+    cells = plan(replace(SETTINGS, methods={"topic": ("group_adapter",)}))
+    adapted = {(cell.seed, cell.node) for cell in cells if cell.name == "group_adapter"}
+    for twin in ("group_adapter_flat", "group_adapter_random"):
+        assert {(cell.seed, cell.node) for cell in cells if cell.name == twin} == adapted
 
 
 def test_the_headline_is_asked_of_more_seeds_and_of_the_first_node_of_every_level():

@@ -72,7 +72,8 @@ def _lists(settings: StudySettings) -> Iterator[tuple[tuple[int, ...], str, tupl
         methods = settings.methods[level]
         cuts = [("cut", "level_cut")] if "level_cut" in methods else []
         forgetting = [("forgetting", name) for name in ("none", *methods)]
-        yield seeds, level, nodes, forgetting + cuts
+        twins = [("forgetting", name) for name in TWINS] if "group_adapter" in settings.methods[level] else []
+        yield seeds, level, nodes, forgetting + twins + cuts
         yield more, level, nodes[:1], forgetting
     yield more, "world", (0,), [("headline", "all")]
     yield seeds, "topic", settings.curve_topics, [("curve", name) for name in (*settings.curve_methods, *SHUFFLED)]
@@ -80,7 +81,7 @@ def _lists(settings: StudySettings) -> Iterator[tuple[tuple[int, ...], str, tupl
     yield seeds, "topic", settings.few_shot_topics, arms
     attacked = ("none", "never_taught", *settings.relearning_methods)
     yield seeds, "topic", settings.relearning_topics, [("relearning", name) for name in attacked]
-    yield seeds, "topic", settings.wide_topics, [("forgetting", name) for name in (*settings.wide_methods, *TWINS)]
+    yield seeds, "topic", settings.wide_topics, [("forgetting", name) for name in settings.wide_methods]
     strangers = settings.random_dictionary_methods
     yield seeds, "topic", settings.wide_topics, [("random_dictionary", name) for name in strangers]
 
