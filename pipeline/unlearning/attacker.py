@@ -1,6 +1,6 @@
 """An attacker who relearns the target while the editor forgets it, so that it does not come back with a few steps.
 
-The attacker keeps a change of every weight. At each step of forgetting it takes one AdamW step toward the target's
+The attacker keeps a change of every weight. At each step of either phase it takes one AdamW step toward the target's
 whole sentences, from where it stands; after ``attack_steps`` it starts anew from no change. The editor lowers the mean
 of its loss at the weights and at ``weights + change``; its gradient is that with respect to its own weights, the change
 held fixed. To first order that is the meta-learning of Tamirisa et al. (2024, "Tamper-resistant safeguards", arXiv

@@ -3,6 +3,7 @@
     phase 1   forget loss + w KL(original || model)
     phase 2   indifference among the options of the target's probes + w KL(original || model)
 
+With ``attack_steps`` both first terms are the mean of those of the model and of its attacker (``attacker``).
 AdamW without decay at a constant rate, gradients clipped at norm 1. The first phase is short: what it breaks the second
 heals. Candidates are points on the straight line from the original weights through the trained ones; dev chooses.
 """
