@@ -77,3 +77,13 @@ def draw(pool: Sequence[Example], size: int, rng: np.random.Generator) -> list[E
     longest = max(len(example.tokens) for example in pool)
     size = min(len(pool), max(1, size * PROBE_TOKENS // max(longest, PROBE_TOKENS)))
     return [pool[i] for i in rng.choice(len(pool), size, replace=False)]
+
+
+def by_length(examples: Sequence[Example]) -> list[list[Example]]:
+    """Batches of which no member is more than twice as long as another: few passes, and little padding in each."""
+    batches: list[list[Example]] = []
+    for example in sorted(examples, key=lambda example: len(example.tokens)):
+        if not batches or len(example.tokens) > 2 * len(batches[-1][0].tokens):
+            batches.append([])
+        batches[-1].append(example)
+    return batches

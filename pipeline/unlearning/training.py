@@ -24,7 +24,7 @@ from pipeline.unlearning.calibration import indifference, option_scores
 from pipeline.unlearning.case import Case, Choice, sweep
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit, no_edit
-from pipeline.unlearning.examples import Example, documents, draw, examples, padded
+from pipeline.unlearning.examples import Example, by_length, documents, draw, examples, padded
 from pipeline.unlearning.losses import divergence, token_logprobs
 
 # Of the model's and the original's log-probabilities of the true tokens, and which tokens count: [b, t - 1] each.
@@ -109,9 +109,11 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
         return both(lambda of: loss(token_logprobs(of, batch), before_bt, batch.counted_bt))
 
     def keeping() -> torch.Tensor:
+        kept = [(pool, settings.retain_batch[name]) for name, pools in lesson.retain.items() for pool in pools]
+        drawn = [example for pool, size in kept for example in draw(pool, size, rng)]
         total, tokens = torch.zeros((), device=model.device), 0
-        for name, pool in ((name, pool) for name, pools in lesson.retain.items() for pool in pools):
-            batch = padded(draw(pool, settings.retain_batch[name], rng), pad, model.device)
+        for alike in by_length(drawn):
+            batch = padded(alike, pad, model.device)
             here = int(batch.mask_bt.sum())
             total, tokens = total + here * divergence(model, original, batch), tokens + here
         return settings.retain_weight * total / max(tokens, 1)
