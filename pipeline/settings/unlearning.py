@@ -33,18 +33,11 @@ Method = Literal[
     "scope_npo",
 ]
 METHODS: tuple[Method, ...] = get_args(Method)
-MAIN: tuple[Method, ...] = (
-    "flat_frequency",
-    "level_cut",
-    "subtree",
-    "random_groups",
-    "guard_flat",
-    "grad_diff",
-    "npo",
-)
+MAIN: tuple[Method, ...] = ("npo", "flat_frequency", "level_cut", "subtree", "guard_flat", "random_groups")
 MORE: tuple[Method, ...] = (
-    "rmu",
     "scope_npo",
+    "grad_diff",
+    "rmu",
     "flat_log_odds",
     "flat_importance",
     "flat_difference",
