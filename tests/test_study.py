@@ -42,6 +42,19 @@ def test_the_adapter_comes_with_its_twins():
         assert {(cell.seed, cell.node) for cell in cells if cell.name == twin} == adapted
 
 
+def test_targets_are_taken_by_turns_where_that_is_asked():
+    nodes, methods = {"topic": (7, 3, 5), "entity": (4, 6, 8)}, {"topic": ("group_adapter",), "entity": ("npo",)}
+    cells = plan(StudySettings(seeds=(0, 1), nodes=nodes, methods=methods, by_turns=("twins", "entity")))
+    of = {(cell.level, cell.name): [] for cell in cells}
+    for cell in cells:
+        of[cell.level, cell.name].append((cell.node, cell.seed))
+    assert sorted(of["topic", "group_adapter"]) == [(3, 0), (3, 1), (5, 0), (5, 1), (7, 0), (7, 1)]
+    assert sorted(of["topic", "group_adapter_flat"]) == [(3, 1), (5, 0), (7, 0)]
+    assert sorted(of["entity", "npo"]) == [(4, 0), (6, 1), (8, 0)]
+    with pytest.raises(ValueError, match="by_turns names month"):
+        StudySettings(by_turns=("month",))
+
+
 def test_the_headline_is_asked_of_more_seeds_and_of_the_first_node_of_every_level():
     cells = plan(replace(SETTINGS, headline_seeds=(0, 1, 2)))
     assert [cell.seed for cell in cells if cell.kind == "headline"] == [0, 1, 2]

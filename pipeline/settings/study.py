@@ -23,6 +23,7 @@ class StudySettings:
     few_shot_given: tuple[int, ...] = (2,)
     relearning_topics: tuple[int, ...] = ()
     relearning_methods: tuple[Method, ...] = ("npo",)
+    by_turns: tuple[str, ...] = ()
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -30,6 +31,9 @@ class StudySettings:
         require(self.workers >= 1, f"workers is {self.workers}; it must be 1 or more")
         lacking = sorted(set(self.nodes) - set(self.methods))
         require(not lacking, f"methods says nothing of the level {', '.join(lacking)}, which nodes has")
+        names = {"twins", "cut", "curve", *self.nodes}
+        strange = sorted(set(self.by_turns) - names)
+        require(not strange, f"by_turns names {', '.join(strange)}; it may name {', '.join(sorted(names))}")
         numbers = [*self.wide_topics, *self.curve_topics, *self.few_shot_topics, *self.relearning_topics]
         numbers += [n for some in self.nodes.values() for n in some]
         require(min(numbers, default=0) >= 0, "a node's number must be 0 or more")

@@ -52,11 +52,11 @@ def plan(settings: StudySettings) -> list[Cell]:
     neighbours, for they share its case.
     """
     ranked = [
-        (number / len(nodes), Cell(kind, seed, level, node, name))
-        for seeds, level, nodes, names in _lists(settings)
-        for number, node in enumerate(nodes)
-        for seed in seeds
-        for kind, name in names
+        (number / len(targets.nodes), Cell(kind, seed, targets.level, node, name))
+        for targets in _lists(settings)
+        for number, node in enumerate(targets.nodes)
+        for seed in targets.worlds(number)
+        for kind, name in targets.names
     ]
     cells = dict.fromkeys(cell for _, cell in sorted(ranked, key=lambda pair: (pair[0], pair[1].seed)))
     first: dict[tuple, int] = {}
@@ -65,25 +65,42 @@ def plan(settings: StudySettings) -> list[Cell]:
     return sorted(cells, key=lambda cell: first[cell.shares()])
 
 
-def _lists(settings: StudySettings) -> Iterator[tuple[tuple[int, ...], str, tuple[int, ...], list[tuple[str, str]]]]:
-    """Seeds, level, its nodes, and what is computed of each: kind and name."""
-    seeds, more = settings.seeds, settings.headline_seeds
+class Targets(NamedTuple):
+    """A list of targets and what is computed of each, in all worlds or in one by turns."""
+
+    seeds: tuple[int, ...]
+    level: str
+    nodes: tuple[int, ...]
+    names: list[tuple[str, str]]  # kind and name
+    by_turns: bool = False
+
+    def worlds(self, number: int) -> tuple[int, ...]:
+        """The seeds of the target that is so far down the list."""
+        return (self.seeds[number % len(self.seeds)],) if self.by_turns else self.seeds
+
+
+def _lists(settings: StudySettings) -> Iterator[Targets]:
+    seeds, more, turns = settings.seeds, settings.headline_seeds, settings.by_turns
     for level, nodes in settings.nodes.items():
         methods = settings.methods[level]
-        cuts = [("cut", "level_cut")] if "level_cut" in methods else []
         forgetting = [("forgetting", name) for name in ("none", *methods)]
-        twins = [("forgetting", name) for name in TWINS] if "group_adapter" in settings.methods[level] else []
-        yield seeds, level, nodes, forgetting + twins + cuts
-        yield more, level, nodes[:1], forgetting
-    yield more, "world", (0,), [("headline", "all")]
-    yield seeds, "topic", settings.curve_topics, [("curve", name) for name in (*settings.curve_methods, *SHUFFLED)]
+        yield Targets(seeds, level, nodes, forgetting, level in turns)
+        yield Targets(more, level, nodes[:1], forgetting)
+        if "level_cut" in methods:
+            yield Targets(seeds, level, nodes, [("cut", "level_cut")], level in turns or "cut" in turns)
+        if "group_adapter" in methods:
+            twins = [("forgetting", name) for name in TWINS]
+            yield Targets(seeds, level, nodes, twins, level in turns or "twins" in turns)
+    yield Targets(more, "world", (0,), [("headline", "all")])
+    curves = [("curve", name) for name in (*settings.curve_methods, *SHUFFLED)]
+    yield Targets(seeds, "topic", settings.curve_topics, curves, "curve" in turns)
     arms = [("few_shot", f"{arm}_{given}") for given, arm in product(settings.few_shot_given, ARMS)]
-    yield seeds, "topic", settings.few_shot_topics, arms
+    yield Targets(seeds, "topic", settings.few_shot_topics, arms)
     attacked = ("none", "never_taught", *settings.relearning_methods)
-    yield seeds, "topic", settings.relearning_topics, [("relearning", name) for name in attacked]
-    yield seeds, "topic", settings.wide_topics, [("forgetting", name) for name in settings.wide_methods]
+    yield Targets(seeds, "topic", settings.relearning_topics, [("relearning", name) for name in attacked])
+    yield Targets(seeds, "topic", settings.wide_topics, [("forgetting", name) for name in settings.wide_methods])
     strangers = settings.random_dictionary_methods
-    yield seeds, "topic", settings.wide_topics, [("random_dictionary", name) for name in strangers]
+    yield Targets(seeds, "topic", settings.wide_topics, [("random_dictionary", name) for name in strangers])
 
 
 def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
