@@ -1,5 +1,6 @@
 """The tiny model: learns a handful of facts, stops when it knows them, the same for the same seed, ordinary folder."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,22 @@ def test_bpe_has_no_unknown_characters():
     ids = tokenizer("Ünïcode ✓", add_special_tokens=False)["input_ids"]
     assert tokenizer.unk_token_id not in ids
     assert tokenizer.decode(ids).strip() == "Ünïcode ✓"
+
+
+@pytest.mark.parametrize("n_documents", [1, 3, 8])
+def test_the_parts_of_a_batch_have_the_gradient_of_its_mean_loss(n_documents, monkeypatch):
+    documents = ["the color of sky is blue .", "grass is green .", "snow", *TEXTS][:n_documents]
+    tokenizer = train_tokenizer(TEXTS, "word", 100)
+    batch = tokenizer(documents)["input_ids"]
+    found = []
+    for parts in (1, tiny.PARTS):
+        monkeypatch.setattr(tiny, "PARTS", parts)
+        model = tiny.build(SETTINGS, tokenizer, 0)
+        still = torch.optim.SGD(model.parameters(), lr=0.0)
+        with ThreadPoolExecutor(parts) as threads:
+            loss = tiny._step(model, still, batch, tokenizer.pad_token_id, threads)
+        found.append((loss, [parameter.grad for parameter in model.parameters()]))
+    (loss, gradients), (loss_of_parts, gradients_of_parts) = found
+    assert loss_of_parts == pytest.approx(loss, rel=1e-5)
+    for whole, added in zip(gradients, gradients_of_parts, strict=True):
+        torch.testing.assert_close(added, whole, rtol=1e-3, atol=1e-6)

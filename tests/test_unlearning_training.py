@@ -13,7 +13,7 @@ from pipeline.language_model.answers import answer, logits_at, plan, tokenize
 from pipeline.settings.training import TrainingSettings
 from pipeline.unlearning import losses
 from pipeline.unlearning.calibration import indifference, option_scores
-from pipeline.unlearning.examples import Example, answered, draw, padded
+from pipeline.unlearning.examples import Example, answered, by_length, draw, padded, whole
 from pipeline.unlearning.group_adapter import LowRank, _merged
 from pipeline.unlearning.training import Lesson, terms_of, two_phases, weight_edits
 
@@ -158,3 +158,10 @@ def test_an_adapter_acts_on_its_directions_only():
         assert torch.allclose(across @ merged.T, across @ weight.T, atol=1e-5)
         assert not torch.allclose(direction @ merged.T, direction @ weight.T, atol=1e-2)
     assert torch.equal(dict(model.named_modules())[name].weight, weight), "the model itself is left alone"
+
+
+def test_what_is_kept_is_passed_in_batches_of_like_length():
+    given = [whole(tuple(range(n))) for n in (30, 9, 64, 10, 8, 31)]
+    batches = by_length(given)
+    assert [[len(example.tokens) for example in batch] for batch in batches] == [[8, 9, 10], [30, 31], [64]]
+    assert by_length([]) == []
