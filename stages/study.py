@@ -1,7 +1,7 @@
 """The study: unlearning over seeds, levels, targets and methods; `python -m stages.study`, under runs/study.yaml.
 
 Every cell is computed once and kept under data/study/; the same command goes on where it stopped. Finished cells are
-gathered in docs/study/, from which `python -m benchmarks.study_tables` makes the tables.
+gathered in docs/study/, in place of what is committed; `python -m benchmarks.doc_tables` makes the tables of them.
 """
 
 import copy

@@ -146,6 +146,7 @@ def test_an_edit_that_contradicts_itself_is_not_written_and_not_read(
     [
         ('"version": 2', '"version": 1', "it has version 1, this program reads version 2"),
         ('"guard_bias": 0.5', '"guard_bias": NaN', "guard_bias holds something"),
+        ('"guard_bias": 0.5', '"guard_bias": null', "of guard_bias and guard_weight one is there"),
         ('"layer": 1', '"layer": null', "TypeError"),
     ],
 )
@@ -165,6 +166,7 @@ def test_a_spoilt_description_is_one_sentence(tmp_path: Path, was: str, now: str
         (clamp([-1], [0.0]), "names latents that a dictionary of 3 does not have"),
         (clamp([], [])._replace(shift=torch.zeros(4)), r"the shift of `subtree` has shape \(4,\), the residual \(3,\)"),
         (clamp([0], [0.0], Guard(torch.zeros(5), 0.0)), "has 5 weights, the dictionary 3"),
+        (clamp([0], [0.0]), "a dictionary of a stream 3 wide, but the model's is 16 wide"),
         (clamp([], [])._replace(weights={"no.such": torch.zeros(1)}), "replaces `no.such`"),
         (clamp([], [])._replace(weights={"model.norm.weight": torch.zeros(3)}), r"`model.norm.weight` \(3,\)"),
     ],

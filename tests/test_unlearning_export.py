@@ -63,5 +63,12 @@ def test_a_hook_is_not_exported_and_a_full_folder_not_touched(data: Path) -> Non
     with pytest.raises(PipelineError, match="acts through a hook"):
         export_edit(hook, data / "model", data / "sae", data / "exported")
     assert not (data / "exported").exists()
-    with pytest.raises(PipelineError, match="is not empty"):
+    with pytest.raises(PipelineError, match="is not an empty folder"):
         export_edit(find_edit(data / "unlearning", "npo/topic"), data / "model", data / "sae", data / "model")
+    file = data / "model" / "config.json"
+    for out, said in (
+        (file, "is not an empty folder"),
+        (file / "exported", "cannot be written .*; name another folder"),
+    ):
+        with pytest.raises(PipelineError, match=said):
+            export_edit(find_edit(data / "unlearning", "npo/topic"), data / "model", data / "sae", out)

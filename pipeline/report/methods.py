@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from pipeline.settings.unlearning import METHODS as ASKABLE
+
 Kind = Literal["reference", "clamp", "guard", "weights", "control"]
 
 
@@ -87,7 +89,11 @@ def absent(methods: Sequence[str], level: str, unlearning: Mapping[str, Any]) ->
         name: (
             f"asked for in params.yaml, but it left no edit of a {level}"
             if name in of_level
-            else f"this run does not ask for it at level {level} (`unlearning` in params.yaml)"
+            else (
+                f"this run does not ask for it at level {level} (`unlearning` in params.yaml)"
+                if name in ASKABLE
+                else "no run asks for it: `python -m stages.study` makes the model or dictionary that it needs"
+            )
         )
         for name in METHODS
         if name not in methods

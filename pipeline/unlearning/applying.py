@@ -16,7 +16,7 @@ from pipeline.unlearning.edit import Edit, Guard, load_edit
 
 def check_fits(edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> None:
     """Refuse an edit made for another dictionary or another model."""
-    d_sae = dictionary.d_sae
+    d_sae, width = dictionary.d_sae, model.config.get_text_config().hidden_size
     named = [*edit.latents.tolist(), *(latent for group in edit.groups for latent in group)]
     if named and not 0 <= min(named) <= max(named) < d_sae:
         raise PipelineError(f"the edit `{edit.method}` names latents that a dictionary of {d_sae} does not have")
@@ -34,6 +34,11 @@ def check_fits(edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> No
             raise PipelineError(
                 f"the edit `{edit.method}` replaces `{name}` {tuple(tensor.shape)}, which the model lacks"
             )
+    if (len(edit.latents) or edit.guard) and dictionary.d_model != width:
+        raise PipelineError(
+            f"the edit `{edit.method}` acts through a dictionary of a stream {dictionary.d_model} wide, but the "
+            f"model's is {width} wide; name the folder of the model's own dictionary"
+        )
 
 
 def rewrite(edit: Edit, dictionary: Dictionary, resid_btd: torch.Tensor, editable_bt: torch.Tensor) -> torch.Tensor:
@@ -89,7 +94,8 @@ def unlearned(
     """Inside the block ``model`` has forgotten what the edit in ``folder`` removes.
 
     Works on any transformers model that the edit fits, also while it generates. Special tokens are recognised in
-    ``input_ids``, so call the model with those.
+    ``input_ids``, so call the model with those. One at a time: inside another block, the weights of the inner edit
+    replace those of the outer.
     """
     edit, dictionary = load_edit(Path(folder)), load_dictionary(Path(sae_folder)).to(model.device)
     check_fits(edit, dictionary, model)

@@ -112,6 +112,8 @@ def _read(description: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Edit
     if description["version"] != VERSION:
         raise ValueError(f"it has version {description['version']!r}, this program reads version {VERSION}")
     bias = description["guard_bias"]
+    if (bias is None) == ("guard_weight" in tensors):
+        raise ValueError("of guard_bias and guard_weight one is there and the other is not")
     return Edit(
         str(description["method"]),
         str(description["level"]),

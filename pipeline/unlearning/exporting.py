@@ -32,14 +32,18 @@ def export_edit(edit_dir: Path, model_dir: Path, sae_dir: Path, out: Path) -> No
         raise PipelineError(
             f"`{edit.method}` acts through a hook and is no change of weights; use `unlearned(...)` instead"
         )
-    if out.exists() and any(out.iterdir()):
-        raise PipelineError(f"{out} is not empty; name another folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise PipelineError(f"{out} is not an empty folder; name another one")
     model = load_model(model_dir)
     check_fits(edit, load_dictionary(sae_dir), model)
     keep_bars_to_terminals()
     fresh = out.with_name(f".{out.name}.new")  # what is half written never bears the final name
     shutil.rmtree(fresh, ignore_errors=True)
-    with swapped(model, edit.weights):
-        model.save_pretrained(fresh)
-    load_tokenizer(model_dir).save_pretrained(fresh)
-    fresh.rename(out)
+    try:
+        fresh.mkdir(parents=True)
+        with swapped(model, edit.weights):
+            model.save_pretrained(fresh)
+        load_tokenizer(model_dir).save_pretrained(fresh)
+        fresh.rename(out)
+    except OSError as error:
+        raise PipelineError(f"{out} cannot be written ({error.strerror}); name another folder") from None
