@@ -136,6 +136,8 @@ FAULTS = [
     ("dendrogram: {threshold: 1.5}", ": `dendrogram`: threshold is 1.5; it must be a correlation between 0 and 1"),
     ("activations: {layer: 4}", ": `activations.layer` is 4, but the model trained here has 4 layers; it must be 0 to"),
     ("unlearning: {targets: {topc: 1}}", ": `unlearning.targets` names the level `topc`, which `corpus.levels` lacks"),
+    ("unlearning: {targets: {topic: 16}}", ": `unlearning.targets.topic` is 16, but this world has 16 nodes of that"),
+    ("world: {domains: 2, topics_per_domain: 2}", ": `unlearning.targets.topic` is 5, but this world has 4 nodes of"),
     ("unlearning: {more_methods: {topc: []}}", ": `unlearning.more_methods` names the level `topc`"),
     ("unlearning: {more_methods: {topic: [x]}}", ": `unlearning.more_methods.topic[0]` is 'x'; it must be one of"),
     ("run: {seed: 1}\nrun: {seed: 2}", " is not valid YAML: line 2: the key `run` appears twice in one section"),

@@ -1,6 +1,7 @@
 """params.yaml and the overlays of a run become one checked configuration, complete with every default."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,6 +110,18 @@ def check_together(params: Params) -> None:
             if level not in (*params.corpus.levels, *WORLD_LEVELS):
                 close = did_you_mean(level, params.corpus.levels)
                 raise PipelineError(f"`unlearning.{key}` names the level `{level}`, which `corpus.levels` lacks{close}")
+    if params.corpus.source == "world":
+        check_world_targets(params.unlearning.targets, params.world)
+
+
+def check_world_targets(targets: Mapping[str, int], world: WorldSettings) -> None:
+    """Refuse before any stage runs what the embedded world lacks; of other corpora only `unlearn` knows the nodes."""
+    for level, nodes in world.nodes().items():
+        if targets.get(level, 0) >= nodes:
+            raise PipelineError(
+                f"`unlearning.targets.{level}` is {targets[level]}, but this world has {nodes} nodes of that level, "
+                f"numbered from 0; choose 0 to {nodes - 1}"
+            )
 
 
 def check_layers(activations: ActivationsSettings, n_layers: int, model: str) -> None:

@@ -31,3 +31,8 @@ class WorldSettings:
         require(0 < self.labelled_share <= 1, f"labelled_share is {self.labelled_share}; it must be in (0, 1]")
         require(0 < self.general_share < 1, f"general_share is {self.general_share}; it must be between 0 and 1")
         require(self.training_tokens >= 1000, f"training_tokens is {self.training_tokens}; it must be 1000 or more")
+
+    def nodes(self) -> dict[str, int]:
+        """Level -> how many nodes it has."""
+        topics = self.domains * self.topics_per_domain
+        return {"domain": self.domains, "topic": topics, "entity": topics * self.entities_per_topic}
