@@ -4,6 +4,7 @@ A stage's ``main`` reads its sections of data/params.yaml, opens its inputs, cal
 returns one summary line.
 """
 
+import argparse
 import os
 import sys
 import time
@@ -24,7 +25,12 @@ RAN = Path("data/ran.txt")  # the stages that ran, a line each, since experiment
 
 
 def run(name: str, main: Callable[[], str]) -> None:
-    """Run a stage: a foreseen error becomes one sentence and exit code 1; the wall time is kept beside the results."""
+    """Run a stage: a foreseen error becomes one sentence and exit code 1; the wall time is kept beside the results.
+
+    A stage takes no arguments: `--help` says what it does, anything else is refused before it touches its outputs.
+    """
+    about = sys.modules[main.__module__].__doc__
+    argparse.ArgumentParser(prog=f"python -m stages.{name}", description=about).parse_args()
     _die_with_parent()
     print(f"[{name}]", file=sys.stderr, flush=True)
     ERROR.unlink(missing_ok=True)

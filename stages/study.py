@@ -4,6 +4,7 @@ Every cell is computed once and kept under data/study/; the same command goes on
 gathered in docs/study/, in place of what is committed; `python -m benchmarks.doc_tables` makes the tables of them.
 """
 
+import argparse
 import copy
 import dataclasses
 import os
@@ -39,6 +40,7 @@ OUTPUTS = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="python -m stages.study", description=__doc__).parse_args()
     try:
         params = resolve(Path("params.yaml"), Path("runs"), "study").params
         study(params)

@@ -43,7 +43,8 @@ DRIVER = """
 import importlib, sys
 import stages
 def main():
-    for name in sys.argv[1:]:
+    names, sys.argv[1:] = sys.argv[1:], []  # a stage refuses arguments
+    for name in names:
         stages.run(name, importlib.import_module(f"stages.{name}").main)
 if __name__ == "__main__":
     main()
