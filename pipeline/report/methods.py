@@ -1,6 +1,6 @@
 """What every method is, in words, and what its forgetting is worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pipeline.settings.unlearning import METHODS as ASKABLE
@@ -84,17 +84,13 @@ def absent(methods: Sequence[str], level: str, unlearning: Mapping[str, Any]) ->
 
     ``unlearning`` is that section of the run's params.
     """
-    of_level = [*unlearning.get("methods", []), *unlearning.get("more_methods", {}).get(level, [])]
-    return {
-        name: (
-            f"asked for in params.yaml, but it left no edit of a {level}"
-            if name in of_level
-            else (
-                f"this run does not ask for it at level {level} (`unlearning` in params.yaml)"
-                if name in ASKABLE
-                else "no run asks for it: `python -m stages.study` makes the model or dictionary that it needs"
-            )
-        )
-        for name in METHODS
-        if name not in methods
-    }
+    of_level = {*unlearning.get("methods", []), *unlearning.get("more_methods", {}).get(level, [])}
+    return {name: _why(name, level, of_level) for name in METHODS if name not in methods}
+
+
+def _why(name: str, level: str, asked: Collection[str]) -> str:
+    if name in asked:
+        return f"asked for in params.yaml, but it left no edit of a {level}"
+    if name in ASKABLE:
+        return f"this run does not ask for it at level {level} (`unlearning` in params.yaml)"
+    return "no run asks for it: `python -m stages.study` makes the model or dictionary that it needs"
