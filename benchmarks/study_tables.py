@@ -28,15 +28,28 @@ def forgetting(rows: list[Row], level: str) -> str:
 
 
 def over_seeds(rows: list[Row]) -> str:
-    """Per method, means over seeds with the 95 % t interval, on the topic that most seeds share: one topic a world."""
+    """Per method of every seed, means over seeds with the 95 % t interval, on the topic that most seeds share."""
     topics = grouped((row for row in rows if row["level"] == "topic"), "node")
     shared = max(topics.values(), key=lambda cells: len({cell["seed"] for cell in cells}))
     columns, lines = COLUMNS[:-1], []
+    seeds = {cell["seed"] for cell in shared}
     for method, cells in grouped(shared).items():
-        if len(cells) > 2:
+        if {cell["seed"] for cell in cells} == seeds:
             figures = [t_interval([c["means"][name] for c in cells], 3 if name in UNITS else 1) for name in columns]
             lines.append([f"`{method}`", str(len(cells)), *figures])
     return table(["method", "seeds", *(name.replace("_", " ") for name in columns)], lines)
+
+
+def by_world(rows: list[Row], methods: Iterable[str]) -> str:
+    """Medians over the topics of each world: cells of one world share its model, worlds share nothing."""
+    lines = []
+    for method in methods:
+        cells = grouped((row for row in rows if row["level"] == "topic" and row["name"] == method), "seed")
+        for seed, of_world in sorted(cells.items()):
+            if len(of_world) > 1:
+                figures = [spread([c["means"][name] for c in of_world], 3 if name in UNITS else 1) for name in COLUMNS]
+                lines.append([f"`{method}`", str(seed), str(len(of_world)), *figures])
+    return table(["method", "world", "topics", *(name.replace("_", " ") for name in COLUMNS)], lines)
 
 
 RETURNED = ("cloze_half_10", "cloze_half_30", "cloze_half_100", "mcq_half_100")
@@ -188,6 +201,7 @@ def _null(name: str) -> str:
 
 HARM = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop")
 UNSEEN = ("unseen_mcq", "unseen_cloze", "sibling_drop", "other_drop")
+PERSISTENT = ("npo", "npo_attacked", "group_adapter")
 TOPIC_PAIRS = [
     ("group_adapter", "npo"),
     ("group_adapter", "npo_attacked"),
@@ -197,6 +211,7 @@ TOPIC_PAIRS = [
     ("npo_attacked", "npo"),
     ("grad_diff", "npo"),
     ("subtree", "flat_frequency"),
+    ("subtree", "flat_worth"),
     ("subtree_ablated", "subtree"),
     ("subtree_ablated", "flat_ablated"),
 ]
@@ -218,12 +233,14 @@ FEW_SHOT_PAIRS = [
     *((f"scope_npo_{found}_2", "npo_2") for found in ("tree", "residual_tree", "residual", "flat", "oracle")),
     ("scope_npo_tree_2", "scope_npo_flat_2"),
     ("scope_npo_tree_2", "scope_npo_shuffled_tree_2"),
+    ("scope_npo_residual_tree_2", "scope_npo_residual_2"),
 ]
 # Table -> the kind of cells it reads, and how it is made of them.
 MADE = {
     "study_headline": ("headline", headline),
     "study_topic": ("forgetting", lambda rows: forgetting(rows, "topic")),
     "study_headline_topic": ("forgetting", over_seeds),
+    "study_worlds": ("forgetting", lambda rows: by_world(rows, PERSISTENT)),
     "study_pairs": ("forgetting", lambda rows: paired(rows, TOPIC_PAIRS, HARM)),
     "study_domain": ("forgetting", lambda rows: forgetting(rows, "domain")),
     "study_entity": ("forgetting", lambda rows: forgetting(rows, "entity")),
