@@ -229,6 +229,14 @@ CURVE_PAIRS = [
     ("gates_tree", "gates_tree_shuffled"),
     ("gates_tree", "gates_flat"),
 ]
+REACH_PAIRS = [
+    ("level_cut_2", "level_cut_shuffled_2"),
+    ("level_cut_2", "flat_worth_2"),
+    ("level_cut_2", "flat_frequency_2"),
+    ("level_cut_2", "subtree_2"),
+    ("subtree_2", "shuffled_tree_2"),
+    ("subtree_2", "flat_worth_2"),
+]
 FEW_SHOT_PAIRS = [
     *((f"scope_npo_{found}_2", "npo_2") for found in ("tree", "residual_tree", "residual", "flat", "oracle")),
     ("scope_npo_tree_2", "scope_npo_flat_2"),
@@ -248,6 +256,8 @@ MADE = {
     "study_random_dictionary": ("random_dictionary", lambda rows: forgetting(rows, "topic")),
     "study_few_shot": ("few_shot", few_shot),
     "study_few_shot_pairs": ("few_shot", lambda rows: paired(rows, FEW_SHOT_PAIRS, UNSEEN)),
+    "study_reach": ("reach", curves),
+    "study_reach_pairs": ("reach", lambda rows: paired(rows, REACH_PAIRS, ("area", "area_worst"))),
     "study_relearning": ("relearning", lambda rows: attacks(rows, RELEARNING)),
     "study_relearning_pairs": ("relearning", lambda rows: paired(rows, ATTACKED_PAIRS, RETURNED)),
     "study_robustness": ("relearning", lambda rows: attacks(rows, ROBUSTNESS)),

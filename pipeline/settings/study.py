@@ -21,6 +21,7 @@ class StudySettings:
     curve_methods: tuple[Method, ...] = ()
     few_shot_topics: tuple[int, ...] = ()
     few_shot_given: tuple[int, ...] = (2,)
+    reach_topics: tuple[int, ...] = ()
     relearning_topics: tuple[int, ...] = ()
     relearning_methods: tuple[Method, ...] = ("npo",)
     by_turns: tuple[str, ...] = ()
@@ -35,6 +36,6 @@ class StudySettings:
         strange = sorted(set(self.by_turns) - names)
         require(not strange, f"by_turns names {', '.join(strange)}; it may name {', '.join(sorted(names))}")
         numbers = [*self.wide_topics, *self.curve_topics, *self.few_shot_topics, *self.relearning_topics]
-        numbers += [n for some in self.nodes.values() for n in some]
+        numbers += [*self.reach_topics, *(n for some in self.nodes.values() for n in some)]
         require(min(numbers, default=0) >= 0, "a node's number must be 0 or more")
         require(min(self.few_shot_given, default=1) >= 1, "few_shot_given holds a number below 1")

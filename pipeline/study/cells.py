@@ -15,20 +15,21 @@ from pipeline.study.few_shot import ARMS, few_shot_cell
 from pipeline.study.forgetting import TWINS, case_of, forgetting_cell
 from pipeline.study.headline import headline_cell
 from pipeline.study.homes import open_home
+from pipeline.study.reach import CLAMPS, reach_cell
 from pipeline.study.relearning import relearning_cell
 
 
 class Cell(NamedTuple):
     """One computation: what kind, on which seed and target, and which method or arm."""
 
-    kind: str  # forgetting, cut, few_shot, relearning, curve, random_dictionary or headline
+    kind: str  # forgetting, cut, few_shot, reach, relearning, curve, random_dictionary or headline
     seed: int
     level: str
     node: int
     name: str
 
     def arm(self) -> tuple[str, int]:
-        """The arm of a few-shot cell and how many entities it is given."""
+        """The arm of a few-shot cell, or the clamp of one of reach, and how many entities it is given."""
         arm, given = self.name.rsplit("_", 1)
         return arm, int(given)
 
@@ -96,6 +97,8 @@ def _lists(settings: StudySettings) -> Iterator[Targets]:
     yield Targets(seeds, "topic", settings.curve_topics, curves, "curve" in turns)
     arms = [("few_shot", f"{arm}_{given}") for given, arm in product(settings.few_shot_given, ARMS)]
     yield Targets(seeds, "topic", settings.few_shot_topics, arms)
+    clamps = [("reach", f"{method}_{given}") for given, method in product(settings.few_shot_given, CLAMPS)]
+    yield Targets(seeds, "topic", settings.reach_topics, clamps)
     attacked = ("none", "never_taught", *settings.relearning_methods)
     yield Targets(seeds, "topic", settings.relearning_topics, [("relearning", name) for name in attacked])
     yield Targets(seeds, "topic", settings.wide_topics, [("forgetting", name) for name in settings.wide_methods])
@@ -128,6 +131,8 @@ def compute(group: list[Cell], folder: Path, params: Params) -> int:
             result = cut_cell(exam, case)
         elif cell.kind == "curve":
             result = curve_cell(case, cell.name)
+        elif cell.kind == "reach":
+            result = reach_cell(case, *cell.arm())
         elif cell.kind == "relearning":
             result = relearning_cell(opened, case, cell.name, home, params)
         else:

@@ -15,10 +15,15 @@ SHUFFLED = {"gates_tree_shuffled": gates_tree.choose}
 
 
 def curve_cell(case: Case, method: str) -> dict:
-    """``{"means"}``: the area for siblings alone, and for the worst of siblings, other and general (``area_worst``)."""
+    """``{"means"}``: the areas of a method's whole sweep."""
     if method in SHUFFLED:
         shuffled = case.tree.shuffled(np.random.default_rng(case.seed))
         choice = SHUFFLED[method](case._replace(tree=shuffled, choices=None))
     else:
         choice = case.once(METHODS[method])
-    return {"means": {"area": area(points(choice.sweep, ("sibling_drop",))), "area_worst": area(points(choice.sweep))}}
+    return {"means": areas(choice.sweep)}
+
+
+def areas(rows: list[dict]) -> dict[str, float]:
+    """The area for siblings alone, and for the worst of siblings, other and general (``area_worst``)."""
+    return {"area": area(points(rows, ("sibling_drop",))), "area_worst": area(points(rows))}

@@ -50,6 +50,10 @@ class Firing(NamedTuple):
         anywhere = self.sums_xs.sum(0) / np.maximum(1, self.fires_xs.sum(0))
         return torch.from_numpy(np.where(fires > 0, sums / np.maximum(1, fires), anywhere)).float()
 
+    def only(self, texts: np.ndarray) -> "Firing":
+        """The statistics of some texts, by number."""
+        return Firing([self.texts[x] for x in texts], self.tokens_x[texts], self.fires_xs[texts], self.sums_xs[texts])
+
     def where(self, target: Sequence[str], wanted: str) -> np.ndarray:
         """Numbers of the texts of one relation to the target."""
         return np.flatnonzero([name == wanted for name in relations(self.texts, target)])
