@@ -22,6 +22,7 @@ SETTINGS = StudySettings(
     few_shot_topics=(5,),
     few_shot_given=(1, 2),
     reach_topics=(5,),
+    reach_given=(1, 4),
     relearning_topics=(5,),
 )
 
@@ -35,7 +36,7 @@ def test_every_cell_is_listed_once_and_the_cells_of_a_target_are_neighbours():
     few = [cell for cell in cells if cell.kind == "few_shot"]
     assert {cell.arm()[1] for cell in few} == {1, 2} and ("scope_npo_residual_tree", 2) in {cell.arm() for cell in few}
     reach = [cell.arm() for cell in cells if cell.kind == "reach"]
-    assert len(reach) == 2 * 2 * 6 and ("level_cut_shuffled", 1) in reach, "two seeds, one or two examples, six clamps"
+    assert len(reach) == 2 * 2 * 6 and ("level_cut_shuffled", 4) in reach, "two seeds, one or four examples, six clamps"
 
 
 def test_the_adapter_comes_with_its_twins():

@@ -22,6 +22,7 @@ class StudySettings:
     few_shot_topics: tuple[int, ...] = ()
     few_shot_given: tuple[int, ...] = (2,)
     reach_topics: tuple[int, ...] = ()
+    reach_given: tuple[int, ...] = (2,)
     relearning_topics: tuple[int, ...] = ()
     relearning_methods: tuple[Method, ...] = ("npo",)
     by_turns: tuple[str, ...] = ()
@@ -38,4 +39,5 @@ class StudySettings:
         numbers = [*self.wide_topics, *self.curve_topics, *self.few_shot_topics, *self.relearning_topics]
         numbers += [*self.reach_topics, *(n for some in self.nodes.values() for n in some)]
         require(min(numbers, default=0) >= 0, "a node's number must be 0 or more")
-        require(min(self.few_shot_given, default=1) >= 1, "few_shot_given holds a number below 1")
+        for key in ("few_shot_given", "reach_given"):
+            require(min(getattr(self, key), default=1) >= 1, f"{key} holds a number below 1")

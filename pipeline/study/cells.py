@@ -97,7 +97,7 @@ def _lists(settings: StudySettings) -> Iterator[Targets]:
     yield Targets(seeds, "topic", settings.curve_topics, curves, "curve" in turns)
     arms = [("few_shot", f"{arm}_{given}") for given, arm in product(settings.few_shot_given, ARMS)]
     yield Targets(seeds, "topic", settings.few_shot_topics, arms)
-    clamps = [("reach", f"{method}_{given}") for given, method in product(settings.few_shot_given, CLAMPS)]
+    clamps = [("reach", f"{method}_{given}") for given, method in product(settings.reach_given, CLAMPS)]
     yield Targets(seeds, "topic", settings.reach_topics, clamps)
     attacked = ("none", "never_taught", *settings.relearning_methods)
     yield Targets(seeds, "topic", settings.relearning_topics, [("relearning", name) for name in attacked])
