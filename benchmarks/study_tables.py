@@ -83,6 +83,17 @@ def paired(rows: list[Row], pairs: Iterable[tuple[str, str]], columns: Iterable[
     return table(["difference", "cells", *(column.replace("_", " ") for column in columns)], lines)
 
 
+def paired_in_worlds(rows: list[Row], pairs: Iterable[tuple[str, str]], columns: tuple[str, ...]) -> str:
+    """The paired differences of each world by itself, in one table; a world of a single topic has none."""
+    lines: dict[str, list[str]] = {}
+    for world, of_world in sorted(grouped(rows, "seed").items()):
+        for line in paired(of_world, pairs, columns).splitlines()[2:]:
+            name, rest = line.removeprefix("| ").split(" | ", 1)
+            lines.setdefault(name, []).append(f"| {name} | {world} | {rest}")
+    head = table(["difference", "world", "cells", *(column.replace("_", " ") for column in columns)], [])
+    return "\n".join([head, *(line for of_pair in lines.values() for line in of_pair)])
+
+
 def few_shot(rows: list[Row]) -> str:
     """Mean per arm over cells: unlabelled entities of the target, of its siblings, of the other topics."""
     columns = ("unseen_mcq", "unseen_cloze", "sibling_drop", "other_drop")
@@ -263,6 +274,7 @@ MADE = {
     "study_headline_topic": ("forgetting", over_seeds),
     "study_worlds": ("forgetting", lambda rows: by_world(rows, PERSISTENT)),
     "study_pairs": ("forgetting", lambda rows: paired(rows, TOPIC_PAIRS, HARM)),
+    "study_pairs_worlds": ("forgetting", lambda rows: paired_in_worlds(rows, TOPIC_PAIRS[:3], HARM)),
     "study_domain": ("forgetting", lambda rows: forgetting(rows, "domain")),
     "study_entity": ("forgetting", lambda rows: forgetting(rows, "entity")),
     "study_cuts": ("cut", cuts),
@@ -271,6 +283,12 @@ MADE = {
     "study_few_shot_pairs": ("few_shot", lambda rows: paired(rows, FEW_SHOT_PAIRS, UNSEEN)),
     "study_reach": ("reach", reach),
     "study_reach_pairs": ("reach", lambda rows: paired(rows, REACH_PAIRS, ("area", "area_worst"))),
+    "study_reach_worlds": (
+        "reach",
+        lambda rows: paired_in_worlds(
+            rows, [pair for pair in REACH_PAIRS[:9] if "2" in pair[0]], ("area", "area_worst")
+        ),
+    ),
     "study_relearning": ("relearning", lambda rows: attacks(rows, RELEARNING)),
     "study_relearning_pairs": ("relearning", lambda rows: paired(rows, ATTACKED_PAIRS, RETURNED)),
     "study_robustness": ("relearning", lambda rows: attacks(rows, ROBUSTNESS)),
