@@ -59,14 +59,23 @@ def refuse(out_dir: Path) -> None:
 
 @contextlib.contextmanager
 def selected(name: str) -> Iterator[None]:
-    """Keep ``name`` in data/run for the params stage (and later `dvc repro`s); one run at a time in a clone."""
+    """Keep ``name`` in data/run for the params stage (and later `dvc repro`s); one run at a time in a clone.
+
+    A run whose configuration is refused leaves the name, like the data, of the run before.
+    """
     with (DATA / "run").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit("error: another experiment.py is running in this clone; wait for it or stop it")
+        before = (DATA / "run").read_text(encoding="utf-8")
         (DATA / "run").write_text(f"{name}\n", encoding="utf-8")
-        yield
+        try:
+            yield
+        except BaseException:
+            if not RAN.exists():  # not even the params stage ended
+                (DATA / "run").write_text(before, encoding="utf-8")
+            raise
 
 
 def reproduce() -> str:

@@ -1,5 +1,6 @@
 """Pictures of all finished runs beside this file (run_*): `python plot.py` writes compare_*.png here."""
 
+import argparse
 from pathlib import Path
 
 from pipeline.comparison.figures import comparison_figures
@@ -10,6 +11,7 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     """One line for every picture; without a finished run, a sentence and exit code 1."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     folders = [folder for folder in HERE.glob("run_*") if (folder / "final_info.json").exists()]
     if not folders:
         raise SystemExit("error: there is no finished run here; run `python experiment.py --out_dir=run_7` first")

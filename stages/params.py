@@ -13,7 +13,7 @@ SELECTED_RUN = Path("data/run")  # written by experiment.py; without it, params.
 
 
 def main() -> str:
-    name = SELECTED_RUN.read_text(encoding="utf-8").strip() if SELECTED_RUN.exists() else None
+    name = (SELECTED_RUN.read_text(encoding="utf-8").strip() or None) if SELECTED_RUN.exists() else None
     resolved = resolve(Path("params.yaml"), Path("runs"), name)
     print(resolved.sentence, flush=True)
     params, model = resolved.params, resolved.params.language_model

@@ -30,7 +30,8 @@ def packages() -> set[str]:
 
 def data_paths(name: str) -> tuple[set[str], set[str]]:
     """Data dependencies and outputs."""
-    return {path for path in STAGES[name]["deps"] if path.startswith("data/")}, set(STAGES[name]["outs"])
+    outs = {path for out in STAGES[name]["outs"] for path in (out if isinstance(out, dict) else [out])}
+    return {path for path in STAGES[name]["deps"] if path.startswith("data/")}, outs
 
 
 def source(name: str) -> ast.Module:

@@ -24,7 +24,7 @@ stages:
     cmd: exec python -m stages.params
     always_changed: true
     deps: [params.yaml, runs]
-    outs: [data/params.yaml]
+    outs: [data/params.yaml: {persist: true}]
   count:
     cmd: exec python -m stages.count
     deps: [stages/count.py]
@@ -254,6 +254,18 @@ def test_a_failure_leaves_no_run_and_ends_with_its_reason(project: Path, domains
     assert outcome.err[-1] == last_line
     assert not (project.parent / "run_9").exists()
     assert any("Traceback" in line for line in outcome.err) == (domains == "61")
+
+
+def test_a_refused_configuration_leaves_the_data_and_the_name_of_the_run_before(project: Path) -> None:
+    assert call(project, "run_1").code == 0
+    kept = {path: path.read_bytes() for path in (project / "data").rglob("*") if path.is_file()}
+    write(project / "runs/run_9.yaml", "world: {domains: 1}\n")
+    assert call(project, "run_9").code == 1
+    for name in ("run", "params.yaml", "final_info.json", "numbers/3"):
+        path = project / "data" / name
+        assert path.read_bytes() == kept[path], name
+    write(project / "runs/run_9.yaml", "world: {domains: 4}\n")
+    assert call(project, "run_9").code == 0 and (project / "data/run").read_text() == "run_9\n"
 
 
 def test_in_a_git_repository_without_a_commit_dvc_repro_agrees(project: Path) -> None:

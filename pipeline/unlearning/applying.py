@@ -30,10 +30,10 @@ def check_fits(edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> No
         )
     parameters = dict(model.named_parameters())
     for name, tensor in edit.weights.items():
-        if name not in parameters or parameters[name].shape != tensor.shape:
-            raise PipelineError(
-                f"the edit `{edit.method}` replaces `{name}` {tuple(tensor.shape)}, which the model lacks"
-            )
+        there = parameters.get(name)
+        if there is None or there.shape != tensor.shape:
+            has = "which the model lacks" if there is None else f"which is {tuple(there.shape)} in the model"
+            raise PipelineError(f"the edit `{edit.method}` replaces `{name}` {tuple(tensor.shape)}, {has}")
     if (len(edit.latents) or edit.guard) and dictionary.d_model != width:
         raise PipelineError(
             f"the edit `{edit.method}` acts through a dictionary of a stream {dictionary.d_model} wide, but the "
