@@ -224,10 +224,9 @@ def _null(name: str) -> str:
 HARM = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop")
 UNSEEN = ("unseen_mcq", "unseen_cloze", "sibling_drop", "other_drop")
 PERSISTENT = ("npo", "npo_attacked", "group_adapter")
+ADAPTER_PAIRS = [("group_adapter", rival) for rival in ("npo", "npo_attacked", "grad_diff")]
 TOPIC_PAIRS = [
-    ("group_adapter", "npo"),
-    ("group_adapter", "npo_attacked"),
-    ("group_adapter", "grad_diff"),
+    *ADAPTER_PAIRS,
     ("group_adapter", "group_adapter_flat"),
     ("group_adapter", "group_adapter_random"),
     ("npo_attacked", "npo"),
@@ -251,16 +250,16 @@ CURVE_PAIRS = [
     ("gates_tree", "gates_tree_shuffled"),
     ("gates_tree", "gates_flat"),
 ]
-REACH_PAIRS = [
-    (f"{first}_{given}", f"{second}_{given}")
-    for first, second in (
-        ("level_cut", "level_cut_shuffled"),
-        ("level_cut", "flat_worth"),
-        ("level_cut", "flat_frequency"),
-        ("subtree", "shuffled_tree"),
-    )
-    for given in (1, 2, 4)
-]
+CUT_PAIRS = [("level_cut", rival) for rival in ("level_cut_shuffled", "flat_worth", "flat_frequency")]
+
+
+def given(pairs: Iterable[tuple[str, str]], *numbers: int) -> list[tuple[str, str]]:
+    """The pairs as the cells of reach are named, with so many entities given."""
+    return [(f"{first}_{n}", f"{second}_{n}") for first, second in pairs for n in numbers]
+
+
+REACH_PAIRS = given([*CUT_PAIRS, ("subtree", "shuffled_tree")], 1, 2, 4)
+AREAS = ("area", "area_worst")
 FEW_SHOT_PAIRS = [
     *((f"scope_npo_{found}_2", "npo_2") for found in ("tree", "residual_tree", "residual", "flat", "oracle")),
     ("scope_npo_tree_2", "scope_npo_flat_2"),
@@ -274,7 +273,7 @@ MADE = {
     "study_headline_topic": ("forgetting", over_seeds),
     "study_worlds": ("forgetting", lambda rows: by_world(rows, PERSISTENT)),
     "study_pairs": ("forgetting", lambda rows: paired(rows, TOPIC_PAIRS, HARM)),
-    "study_pairs_worlds": ("forgetting", lambda rows: paired_in_worlds(rows, TOPIC_PAIRS[:3], HARM)),
+    "study_pairs_worlds": ("forgetting", lambda rows: paired_in_worlds(rows, ADAPTER_PAIRS, HARM)),
     "study_domain": ("forgetting", lambda rows: forgetting(rows, "domain")),
     "study_entity": ("forgetting", lambda rows: forgetting(rows, "entity")),
     "study_cuts": ("cut", cuts),
@@ -282,18 +281,13 @@ MADE = {
     "study_few_shot": ("few_shot", few_shot),
     "study_few_shot_pairs": ("few_shot", lambda rows: paired(rows, FEW_SHOT_PAIRS, UNSEEN)),
     "study_reach": ("reach", reach),
-    "study_reach_pairs": ("reach", lambda rows: paired(rows, REACH_PAIRS, ("area", "area_worst"))),
-    "study_reach_worlds": (
-        "reach",
-        lambda rows: paired_in_worlds(
-            rows, [pair for pair in REACH_PAIRS[:9] if "2" in pair[0]], ("area", "area_worst")
-        ),
-    ),
+    "study_reach_pairs": ("reach", lambda rows: paired(rows, REACH_PAIRS, AREAS)),
+    "study_reach_worlds": ("reach", lambda rows: paired_in_worlds(rows, given(CUT_PAIRS, 2), AREAS)),
     "study_relearning": ("relearning", lambda rows: attacks(rows, RELEARNING)),
     "study_relearning_pairs": ("relearning", lambda rows: paired(rows, ATTACKED_PAIRS, RETURNED)),
     "study_robustness": ("relearning", lambda rows: attacks(rows, ROBUSTNESS)),
     "study_curves": ("curve", curves),
-    "study_curve_pairs": ("curve", lambda rows: paired(rows, CURVE_PAIRS, ("area", "area_worst"))),
+    "study_curve_pairs": ("curve", lambda rows: paired(rows, CURVE_PAIRS, AREAS)),
 }
 TABLES = {name: make for name, (_, make) in MADE.items()}
 KINDS = {name: kind for name, (kind, _) in MADE.items()}

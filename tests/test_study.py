@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.study_tables import cuts, headline
+from benchmarks.study_tables import AREAS, CUT_PAIRS, cuts, given, headline, paired_in_worlds, reach
 from pipeline.settings.study import StudySettings
 from pipeline.study.cells import Cell, gathered, missing, plan
 from pipeline.study.never_taught import without
@@ -100,6 +100,20 @@ def test_the_choice_of_cut_is_one_of_the_cuts():
     cell |= {"cuts": {"1": cell["means"] | {"dev_area": 0.1}, "2": other, "3": weak}}
     line = cuts([cell, cell]).splitlines()[-1]
     assert "| 2 | 2 / 0 / 0 |" in line and "+1.5 (+1.5 to +1.5)" in line, "a cut that forgets less does not count"
+
+
+def test_the_tables_of_reach_by_hand() -> None:
+    """Two topics in world 0, one in world 1; the groups leave .2 and .4 less than their shuffles."""
+    areas = {"level_cut_2": (0.5, 0.3, 0.5), "level_cut_shuffled_2": (0.7, 0.7, 0.9)}
+    rows = [
+        {"name": name, "level": "topic", "seed": seed, "node": node, "means": {"area": area, "area_worst": 0.8}}
+        for name, values in areas.items()
+        for (seed, node), area in zip([(0, 1), (0, 2), (1, 1)], values, strict=True)
+    ]
+    assert reach(rows[:2]).splitlines()[2:] == ["| `level_cut` | 0.400 ± 0.100 | 0.800 ± 0.000 |"]
+    (line,) = paired_in_worlds(rows, given(CUT_PAIRS, 2), AREAS).splitlines()[2:]
+    assert line.startswith("| `level_cut_2` - `level_cut_shuffled_2` | 0 | 2 | -0.300 (-0.400 to -0.200) | ")
+    assert line.count("|") == 6, "world 1 has one topic, from which no interval can be drawn"
 
 
 def test_what_is_kept_is_not_missing(tmp_path: Path):
