@@ -168,7 +168,10 @@ def test_a_spoilt_description_is_one_sentence(tmp_path: Path, was: str, now: str
         (clamp([0], [0.0], Guard(torch.zeros(5), 0.0)), "has 5 weights, the dictionary 3"),
         (clamp([0], [0.0]), "a dictionary of a stream 3 wide, but the model's is 16 wide"),
         (clamp([], [])._replace(weights={"no.such": torch.zeros(1)}), "replaces `no.such`"),
-        (clamp([], [])._replace(weights={"model.norm.weight": torch.zeros(3)}), r"`model.norm.weight` \(3,\), which is \(16,\)"),
+        (
+            clamp([], [])._replace(weights={"model.norm.weight": torch.zeros(3)}),
+            r"`model.norm.weight` \(3,\), which is \(16,\)",
+        ),
     ],
 )
 def test_an_edit_of_another_dictionary_or_model_is_refused(edit, sentence):
