@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.comparison.figures import comparison_figures
-from pipeline.comparison.runs import read_runs
+from pipeline.report.run_pictures import comparison_figures
+from pipeline.report.runs import read_runs
 
 HERE = Path(__file__).resolve().parent
 

@@ -7,7 +7,7 @@ latent around the whole store by an offset of its own keeps that and breaks ever
 import numba
 import numpy as np
 
-from pipeline.hierarchy.units import Units
+from pipeline.tree.units import Units
 
 
 def circular_shift(units: Units, seed: int) -> Units:

@@ -17,12 +17,12 @@ import numpy as np
 import scipy.sparse as sparse
 
 from benchmarks.correlation_codes import planted_codes, write_codes
-from pipeline.activations.codes import CodesStore
-from pipeline.hierarchy.bootstrap import bootstrap_trees, group_sums
-from pipeline.hierarchy.correlation import Correlation, computing, correlate, plan_for
-from pipeline.hierarchy.dendrogram import build_tree, cluster
-from pipeline.hierarchy.source import Source
-from pipeline.hierarchy.tree import FeatureTree
+from pipeline.codes.store import CodesStore
+from pipeline.tree.bootstrap import bootstrap_trees, group_sums
+from pipeline.tree.correlation import Correlation, computing, correlate, plan_for
+from pipeline.tree.dendrogram import build_tree, cluster
+from pipeline.tree.feature_tree import FeatureTree
+from pipeline.tree.units import Source
 
 CODES = {
     "2304 x 100k": (100_000, 2304),
@@ -90,7 +90,7 @@ def dense_product(path: Path) -> dict:
 
 def fastcluster_tree(n_latents: int) -> dict:
     """Average linkage of random distances: the memory and time do not depend on them."""
-    from pipeline.hierarchy.linkage import linkage_of
+    from pipeline.tree.linkage import linkage_of
 
     distance = np.random.default_rng(0).random(n_latents * (n_latents - 1) // 2)
     return {"merges": len(linkage_of(distance, "average"))}
@@ -135,7 +135,7 @@ def exact_components(path: Path, result: Correlation, latents: np.ndarray, tau: 
 
 def _graft(merges: list, roots: list, sizes: list, members: np.ndarray, distance: np.ndarray, n: int) -> None:
     """Append one component's merges, renumbered into the whole."""
-    from pipeline.hierarchy.linkage import linkage_of
+    from pipeline.tree.linkage import linkage_of
 
     number = list(members)
     for left, right, height, size in linkage_of(distance, "average") if len(members) > 1 else []:

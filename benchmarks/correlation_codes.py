@@ -9,8 +9,8 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from pipeline.activations.codes import SparseCodes
-from pipeline.activations.codes_writer import CodesWriter
+from pipeline.codes.store import SparseCodes
+from pipeline.codes.writer import CodesWriter
 
 TREE, CHILD_RATE, MAX_RATE = 21, 0.4, 0.4
 PER_TREE = 1 + 4 * CHILD_RATE + 16 * CHILD_RATE**2  # latents that fire when the root does

@@ -11,14 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from pipeline.hierarchy.correlation import Correlation, Pairs
-from pipeline.hierarchy.dendrogram import build_tree
-from pipeline.hierarchy.kernels import SIMILARITIES, columns, latent_sums, pairs_of_rows, standardisation
-from pipeline.hierarchy.parents import parents_of_latents
-from pipeline.hierarchy.significance import significant_pairs
-from pipeline.hierarchy.source import Sums
-from pipeline.hierarchy.tree import FeatureTree
-from pipeline.hierarchy.units import Units
+from pipeline.tree.correlation import Correlation, Pairs, significant_pairs
+from pipeline.tree.dendrogram import build_tree
+from pipeline.tree.export import parents_of_latents
+from pipeline.tree.feature_tree import FeatureTree
+from pipeline.tree.kernels import SIMILARITIES, columns, latent_sums, pairs_of_rows, standardisation
+from pipeline.tree.units import Sums, Units
 
 COMPARED = ("pearson", "phi", "loevinger", "loevinger_lower")
 N_LEAVES, N_GROUPS, N_SUPER, N_NOISE, N_DENSE = 512, 64, 8, 300, 6

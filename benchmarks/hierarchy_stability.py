@@ -14,19 +14,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.seed_world import seed_world
-from pipeline.activations.encoding import encode_store
 from pipeline.activations.store import ActivationStore
-from pipeline.evaluation.crossing import Side
-from pipeline.evaluation.replication import compare_sides
-from pipeline.evaluation.sides import random_side, trained_side
-from pipeline.files import building, read_json, write_json
-from pipeline.hierarchy.linkage import cut_correlations
-from pipeline.runtime import prepare_process
+from pipeline.codes.encoding import encode_store
+from pipeline.core.files import building, read_json, write_json
+from pipeline.core.processes import prepare_process
+from pipeline.replication.compare import compare_sides
+from pipeline.replication.crossing import Side
+from pipeline.replication.sides import random_side, trained_side
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.folder import load_dictionary
-from pipeline.settings.correlation import CorrelationSettings
-from pipeline.settings.dendrogram import DendrogramSettings
-from pipeline.settings.sae import SAESettings
+from pipeline.sae.settings import SAESettings
+from pipeline.tree.linkage import cut_correlations
+from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
 
 RESULT = Path(__file__).with_suffix(".json")
 SEEDS, RANDOM = range(5), range(100, 103)

@@ -17,11 +17,10 @@ from scipy.sparse.csgraph import connected_components
 
 from benchmarks.circular_shift import circular_shift, offsets
 from benchmarks.correlation_planted import correlation_of
-from pipeline.hierarchy.correlation import WEAK, Correlation
-from pipeline.hierarchy.correlation_file import read_correlation
-from pipeline.hierarchy.dendrogram import clustered_latents
-from pipeline.hierarchy.source import Source
-from pipeline.hierarchy.units import Units
+from pipeline.tree.correlation import WEAK, Correlation
+from pipeline.tree.correlation_file import read_correlation
+from pipeline.tree.dendrogram import clustered_latents
+from pipeline.tree.units import Source, Units
 
 RESULT = Path(__file__).with_suffix(".json")
 THRESHOLDS = (0.02, 0.05, 0.1, 0.3, 0.5)

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chromium import browser
+from tests.support.chromium import browser
 
 SIZE = 1000, 1420  # pixels
 # The shown node that takes most from the target beyond what it takes from anything else, by the page's own data.

@@ -18,20 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.activations.codes import SparseCodes
-from pipeline.evaluation.labels import count_words, words_of
-from pipeline.files import read_jsonl
-from pipeline.hierarchy.tree import FeatureTree
+from pipeline.codes.store import SparseCodes
+from pipeline.codes.words import count_words, words_of
+from pipeline.core.files import read_jsonl
+from pipeline.core.settings import read_yaml
 from pipeline.language_model.token_text import TokenText
-from pipeline.report.activity import activity
 from pipeline.report.evidence import Evidence, read_evidence
-from pipeline.report.node_measures import node_measures
 from pipeline.report.page import Pictures, page
-from pipeline.report.reading import Reading
-from pipeline.report.tree_data import tree_data
-from pipeline.settings.report import ReportSettings
-from pipeline.settings.strict import read_yaml
-from tests.chromium import browser
+from pipeline.report.reading import Reading, activity
+from pipeline.report.settings import ReportSettings
+from pipeline.report.tree_data import node_measures, tree_data
+from pipeline.tree.feature_tree import FeatureTree
+from tests.support.chromium import browser
 
 DATA, SIZES = Path("data"), (2304, 16384, 65536)
 TOKENS, LENGTH, ACTIVE, BLOCK = 200_000, 100, 20, 16

@@ -13,11 +13,11 @@ from pathlib import Path
 from textwrap import wrap
 
 from benchmarks.doc_tables import markdown
-from pipeline.comparison.runs import Run, read_runs
-from pipeline.comparison.tables import comparison, figure, not_measured
 from pipeline.report.families import FAMILIES
 from pipeline.report.methods import CATEGORY, METHODS, in_order, kind_of
-from pipeline.settings.unlearning import METHODS as ASKED_FOR
+from pipeline.report.run_tables import comparison, figure, not_measured
+from pipeline.report.runs import Run, read_runs
+from pipeline.unlearning.settings import METHODS as ASKED_FOR
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "docs" / "runs"

@@ -12,8 +12,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-from pipeline.runtime import prepare_process
-from pipeline.sae import kernels
+from pipeline.core.processes import prepare_process
+from pipeline.sae.sparse import products as kernels
 
 SHAPES = [(128, 1024, 1024), (256, 2304, 2048), (2304, 2304, 1024)]
 DENSITIES = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.3)

@@ -28,10 +28,10 @@ from sae_lens.config import SAETrainerConfig
 from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
 from sae_lens.training.sae_trainer import SAETrainer
 
-from pipeline.files import write_json
-from pipeline.runtime import prepare_process
+from pipeline.core.files import write_json
+from pipeline.core.processes import prepare_process
+from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
-from pipeline.settings.sae import SAESettings
 
 RESULT = Path(__file__).with_suffix(".json")
 SHAPES = [(128, 1024, 1024, 16), (256, 2304, 4096, 32), (2304, 2304, 4096, 64), (2304, 16384, 512, 64)]

@@ -40,13 +40,13 @@ from sae_lens.synthetic.firing_magnitudes import FoldedNormalMagnitudeConfig
 from scipy.cluster.hierarchy import cophenet
 from scipy.spatial.distance import squareform
 
-from pipeline.files import read_json, write_json
-from pipeline.hierarchy.linkage import linkage_of
-from pipeline.runtime import prepare_process
+from pipeline.core.files import read_json, write_json
+from pipeline.core.processes import prepare_process
 from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
 from pipeline.sae.training import train
-from pipeline.settings.sae import SAESettings
+from pipeline.tree.linkage import linkage_of
 
 RESULT = Path(__file__).with_suffix(".json")
 BATCH, DEPTHS = 256, (1, 2)

@@ -23,20 +23,20 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from benchmarks.seed_world import seed_world, trained_on
-from pipeline.activations.codes import CodesStore, SparseCodes
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.codes.store import CodesStore, SparseCodes
+from pipeline.core.files import read_json, read_jsonl, write_json
+from pipeline.core.processes import prepare_process
 from pipeline.evaluation.knowledge import sae_figures
-from pipeline.evaluation.true_edges import Place, edge_scores, places_of
+from pipeline.evaluation.tree_truth import Place, edge_scores, places_of
 from pipeline.evaluation.truth import SHARES, belonging, best_ami
-from pipeline.files import read_json, read_jsonl, write_json
-from pipeline.hierarchy.correlation import Hands, correlate, plan_for
-from pipeline.hierarchy.dendrogram import build_tree
-from pipeline.hierarchy.linkage import cut_correlations
-from pipeline.hierarchy.source import Source
-from pipeline.runtime import prepare_process
 from pipeline.sae.folder import load_dictionary
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.dendrogram import DendrogramSettings
-from pipeline.settings.sae import SAESettings
+from pipeline.sae.settings import SAESettings
+from pipeline.tree.correlation import Hands, correlate, plan_for
+from pipeline.tree.dendrogram import build_tree
+from pipeline.tree.linkage import cut_correlations
+from pipeline.tree.settings import DendrogramSettings
+from pipeline.tree.units import Source
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.subject import open_subject

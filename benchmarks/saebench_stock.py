@@ -13,15 +13,14 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.evaluation.saebench.job import Job, read_job
-from pipeline.evaluation.saebench.results import flat_metrics
-from pipeline.evaluation.saebench.run import environment, run_saebench
-from pipeline.evaluation.saebench.sizes import bench_settings
-from pipeline.files import write_json
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.evaluation import EvaluationSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.strict import read_section
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.core.files import write_json
+from pipeline.core.settings import RunSettings, read_section
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.saebench.job import Job, read_job
+from pipeline.saebench.requests import bench_settings
+from pipeline.saebench.results import flat_metrics
+from pipeline.saebench.run import environment, run_saebench
 
 RESULT = Path(__file__).with_suffix(".json")
 EVALS = ("core", "sparse_probing")
@@ -58,8 +57,8 @@ def stock_by_hand(job: Job, folder: Path) -> None:
     from sae_bench.evals.sparse_probing import main as sparse_probing
     from sae_lens import SAE
 
-    from pipeline.evaluation.saebench.datasets import read_probing, text_folder
-    from pipeline.evaluation.saebench.sparse_probing import config
+    from pipeline.saebench.data import read_probing, text_folder
+    from pipeline.saebench.evals.sparse_probing import config
 
     def opened() -> list:
         sae = SAE.load_from_disk(job.sae_dir)
@@ -94,8 +93,8 @@ def stock_by_hand(job: Job, folder: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:  # the process of the stock evals
-        from pipeline.evaluation.saebench.datasets import serve_probing
-        from pipeline.evaluation.saebench.model import serve
+        from pipeline.saebench.data import serve_probing
+        from pipeline.saebench.model import serve
 
         asked = read_job(Path(sys.argv[1]))
         serve(asked.model_dir, asked.model_name)  # neither a local model nor local texts have names that are known

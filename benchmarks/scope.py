@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 from benchmarks.seed_world import PARAMS, seed_world
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.core.files import read_json, write_json
+from pipeline.core.processes import prepare_process
+from pipeline.core.settings import read_section
 from pipeline.evaluation.scope import all_scope_figures
-from pipeline.files import read_json, write_json
-from pipeline.runtime import prepare_process
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.scope import ScopeSettings
-from pipeline.settings.strict import read_section
+from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.subject import open_forest, open_subject
 
 RESULT = Path(__file__).with_suffix(".json")

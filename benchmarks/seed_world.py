@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.activations.encoding import encode_store
 from pipeline.activations.store import ActivationStore
-from pipeline.files import building
+from pipeline.codes.encoding import encode_store
+from pipeline.core.files import building
+from pipeline.core.settings import read_yaml
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.folder import load_dictionary
-from pipeline.settings.sae import SAESettings
-from pipeline.settings.strict import read_yaml
-from stages.study import make_home
+from pipeline.sae.settings import SAESettings
+from studies.world.__main__ import make_home
 
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"
 

@@ -21,10 +21,10 @@ from pipeline.activations.loader import ActivationLoader
 from pipeline.activations.store import TOKEN_ARRAYS, ActivationStore
 from pipeline.activations.windows import split_windows
 from pipeline.activations.writer import WindowWriter, create_store
-from pipeline.runtime import prepare_process
-from pipeline.sae.quality import measure
+from pipeline.core.processes import prepare_process
+from pipeline.sae.build import measure
+from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
-from pipeline.settings.sae import SAESettings
 
 FORMS = {  # dtype, compression, mantissa bits kept
     "bfloat16": ("bfloat16", "none", None),

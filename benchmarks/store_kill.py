@@ -20,8 +20,8 @@ import torch
 
 from benchmarks.store_inputs import make_model, make_text
 from pipeline.activations.build import build_store
+from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
-from pipeline.settings.activations import ActivationsSettings
 
 
 def main() -> None:

@@ -30,10 +30,10 @@ from pipeline.activations.caching import fill_windows, hooked_forward
 from pipeline.activations.loader import ActivationLoader
 from pipeline.activations.store import ActivationStore
 from pipeline.activations.windows import window_batches
+from pipeline.core.processes import prepare_process
 from pipeline.language_model.loading import load_model
-from pipeline.runtime import prepare_process
+from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
-from pipeline.settings.sae import SAESettings
 
 
 def main() -> None:

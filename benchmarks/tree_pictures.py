@@ -12,13 +12,12 @@ from pathlib import Path
 import dask
 
 from benchmarks.correlation_codes import planted_codes, write_codes
-from pipeline.hierarchy.correlation import Hands, correlate, plan_for
-from pipeline.hierarchy.dendrogram import build_tree
-from pipeline.hierarchy.linkage import cut_correlations
-from pipeline.hierarchy.source import Source
-from pipeline.report.clustermap import clustermap
 from pipeline.report.style import save_figures
-from pipeline.report.tree_figure import tree_figure
+from pipeline.report.tree_pictures import clustermap, tree_figure
+from pipeline.tree.correlation import Hands, correlate, plan_for
+from pipeline.tree.dendrogram import build_tree
+from pipeline.tree.linkage import cut_correlations
+from pipeline.tree.units import Source
 
 N_TOKENS, MIN_FIRINGS = 200_000, 100
 

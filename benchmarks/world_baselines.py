@@ -12,16 +12,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.seed_world import PARAMS, seed_world, trained_on
-from pipeline.evaluation.saebench.results import flat, result_path
-from pipeline.evaluation.saebench.run import run_saebench
-from pipeline.evaluation.saebench.sizes import bench_settings
-from pipeline.files import read_json, write_json
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.evaluation import EvaluationSettings
-from pipeline.settings.resolve import resolve
-from pipeline.settings.run import RunSettings
-from pipeline.settings.sae import SAESettings
-from pipeline.settings.strict import read_section
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.core.files import read_json, write_json
+from pipeline.core.settings import RunSettings, read_section
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.params import resolve
+from pipeline.sae.settings import SAESettings
+from pipeline.saebench.requests import bench_settings
+from pipeline.saebench.results import flat, result_path
+from pipeline.saebench.run import run_saebench
 
 ROOT = PARAMS.parent
 RESULT = ROOT / "data/baselines/sparse_probing_world.json"

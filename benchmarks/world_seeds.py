@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from pipeline.files import read_jsonl, write_json
+from pipeline.core.files import read_jsonl, write_json
+from pipeline.core.processes import prepare_process
+from pipeline.corpus.settings import WorldSettings
+from pipeline.corpus.world.write import write_world
 from pipeline.language_model import tiny
 from pipeline.language_model.answers import ask
-from pipeline.language_model.tokenizer import train_tokenizer
-from pipeline.runtime import prepare_process
-from pipeline.settings.language_model import TinySettings
-from pipeline.settings.world import WorldSettings
-from pipeline.world.corpus import write_world
+from pipeline.language_model.settings import TinySettings
+from pipeline.language_model.tiny import train_tokenizer
 
 RESULT = Path("benchmarks/world_seeds.json")
 

@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.seed_world import seed_world, trained_on
-from pipeline.activations.codes import CodesStore
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.codes.store import CodesStore
+from pipeline.core.files import read_json, read_jsonl, write_json
+from pipeline.core.processes import prepare_process
 from pipeline.evaluation.knowledge import sae_figures
 from pipeline.evaluation.truth import SHARES, Belonging, belonging, best_ami
-from pipeline.files import read_json, read_jsonl, write_json
-from pipeline.hierarchy.correlation import Hands, correlate, plan_for
-from pipeline.hierarchy.dendrogram import build_tree
-from pipeline.hierarchy.source import Source
-from pipeline.hierarchy.tree import FeatureTree
-from pipeline.runtime import prepare_process
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.dendrogram import DendrogramSettings
-from pipeline.settings.sae import SAESettings
+from pipeline.sae.settings import SAESettings
+from pipeline.tree.correlation import Hands, correlate, plan_for
+from pipeline.tree.dendrogram import build_tree
+from pipeline.tree.feature_tree import FeatureTree
+from pipeline.tree.settings import DendrogramSettings
+from pipeline.tree.units import Source
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.subject import open_subject
 

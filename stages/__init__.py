@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.errors import PipelineError
-from pipeline.files import write_json, write_text
-from pipeline.orphans import die_with_parent
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import write_json, write_text
+from pipeline.core.processes import die_with_parent
 
 # Idle OpenMP threads must sleep: spinning ones make two busy cores slower than one. OpenMP reads this when torch is
 # first imported, which is after this module.

@@ -7,11 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from pipeline.errors import PipelineError
-from pipeline.hierarchy.linkage import cut_correlations
-from pipeline.settings.correlation import CorrelationSettings
-from pipeline.settings.dendrogram import DendrogramSettings
-from pipeline.settings.strict import read_section
+from pipeline.core.errors import PipelineError
+from pipeline.core.settings import read_section
+from pipeline.tree.linkage import cut_correlations
+from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
 from stages import PARAMS
 
 SAE, FEATURES, ACTIVATIONS = Path("data/sae"), Path("data/features.zarr"), Path("data/activations.zarr")
@@ -34,9 +33,9 @@ def main(arguments: list[str]) -> int:
 def compare(other: Path) -> dict:
     """``trained``: the two dictionaries; ``random``: two dictionaries of random directions on the same store."""
     from pipeline.activations.store import ActivationStore
-    from pipeline.evaluation.replication import compare_sides
-    from pipeline.evaluation.sides import random_side, refuse_other_tokens, trained_side
-    from pipeline.runtime import prepare_process
+    from pipeline.core.processes import prepare_process
+    from pipeline.replication.compare import compare_sides
+    from pipeline.replication.sides import random_side, refuse_other_tokens, trained_side
 
     correlation = read_section(PARAMS, CorrelationSettings, "correlation")
     dendrogram = read_section(PARAMS, DendrogramSettings, "dendrogram")

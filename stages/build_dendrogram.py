@@ -3,16 +3,14 @@
 import shutil
 from pathlib import Path
 
-from pipeline.files import building, write_json
-from pipeline.hierarchy.correlation_file import read_correlation
-from pipeline.hierarchy.dendrogram import build_tree
-from pipeline.hierarchy.export import write_tree
-from pipeline.hierarchy.linkage import cut_correlations
-from pipeline.hierarchy.parents import parents_of_latents
-from pipeline.hierarchy.stability import stability_of
-from pipeline.settings.dendrogram import DendrogramSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.strict import read_section
+from pipeline.core.files import building, write_json
+from pipeline.core.settings import RunSettings, read_section
+from pipeline.tree.correlation_file import read_correlation
+from pipeline.tree.dendrogram import build_tree
+from pipeline.tree.export import parents_of_latents, write_tree
+from pipeline.tree.linkage import cut_correlations
+from pipeline.tree.settings import DendrogramSettings
+from pipeline.tree.stability import stability_of
 from stages import PARAMS, run
 
 CODES = Path("data/features.zarr")

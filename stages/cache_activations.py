@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from pipeline.activations.build import build_store
+from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
-from pipeline.files import read_json
-from pipeline.runtime import pick_device, prepare_process
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.strict import read_section
+from pipeline.core.files import read_json
+from pipeline.core.processes import pick_device, prepare_process
+from pipeline.core.settings import RunSettings, read_section
 from stages import PARAMS, run
 
 

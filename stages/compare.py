@@ -5,9 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from pipeline.comparison.runs import read_runs
-from pipeline.comparison.tables import as_markdown, comparison
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
+from pipeline.report.run_tables import as_markdown, comparison
+from pipeline.report.runs import read_runs
 
 
 def arguments() -> argparse.Namespace:

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from pipeline.activations.codes import CodesStore
-from pipeline.files import building
-from pipeline.hierarchy.correlation import computing, correlate, plan_for
-from pipeline.hierarchy.correlation_file import write_correlation
-from pipeline.hierarchy.dense import check_dense, write_dense
-from pipeline.hierarchy.source import Source
-from pipeline.settings.correlation import CorrelationSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.strict import read_section
+from pipeline.codes.store import CodesStore
+from pipeline.core.files import building
+from pipeline.core.settings import RunSettings, read_section
+from pipeline.tree.correlation import computing, correlate, plan_for
+from pipeline.tree.correlation_file import check_dense, write_correlation, write_dense
+from pipeline.tree.settings import CorrelationSettings
+from pipeline.tree.units import Source
 from stages import PARAMS, run
 
 CODES = Path("data/features.zarr")

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from pipeline.activations.codes import CodesStore
-from pipeline.activations.encoding import encode_store
 from pipeline.activations.store import ActivationStore
-from pipeline.files import building, hash_files
-from pipeline.runtime import pick_device, prepare_process
+from pipeline.codes.encoding import encode_store
+from pipeline.codes.store import CodesStore
+from pipeline.core.files import building, hash_files
+from pipeline.core.processes import pick_device, prepare_process
+from pipeline.core.settings import RunSettings, read_section
 from pipeline.sae.folder import load_dictionary
-from pipeline.settings.run import RunSettings
-from pipeline.settings.strict import read_section
 from stages import PARAMS, run
 
 

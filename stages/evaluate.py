@@ -3,25 +3,23 @@
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from pipeline.activations.codes import CodesStore
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.codes.store import CodesStore
+from pipeline.core.files import building, read_json, write_json
+from pipeline.core.processes import pick_device, prepare_process
+from pipeline.core.settings import RunSettings, read_section
 from pipeline.evaluation.cutting import cuts_of_nodes
 from pipeline.evaluation.forgetting import all_forgetting_figures
 from pipeline.evaluation.hierarchy import Places, hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
-from pipeline.evaluation.saebench.edits import edits_of
-from pipeline.evaluation.saebench.run import keep, run_saebench
-from pipeline.evaluation.saebench.sizes import bench_settings
 from pipeline.evaluation.scope import all_scope_figures
-from pipeline.files import building, read_json, write_json
-from pipeline.runtime import pick_device, prepare_process
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.evaluation import EvaluationSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.scope import ScopeSettings
-from pipeline.settings.strict import read_section
-from pipeline.settings.unlearning import UnlearningSettings
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.saebench.requests import bench_settings, edits_of
+from pipeline.saebench.run import keep, run_saebench
+from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.edit import no_edit
-from pipeline.unlearning.statistics import count_firing
+from pipeline.unlearning.firing import count_firing
+from pipeline.unlearning.settings import UnlearningSettings
 from pipeline.unlearning.subject import open_forest, open_subject
 from stages import PARAMS, run
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.errors import PipelineError
-from pipeline.unlearning.exporting import export_edit, find_edit
+from pipeline.core.errors import PipelineError
+from pipeline.unlearning.export import export_edit, find_edit
 
 MODEL, SAE, UNLEARNING = Path("data/model"), Path("data/sae"), Path("data/unlearning")
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 MODEL, SAE, FEATURES = Path("data/model"), Path("data/sae"), Path("data/features.zarr")
 ACTIVATIONS, DENDROGRAM, UNLEARNING = Path("data/activations.zarr"), Path("data/dendrogram"), Path("data/unlearning")
@@ -56,7 +56,7 @@ def look(given: argparse.Namespace) -> dict[str, Any] | str:
         if not given.json:
             return f"{grove.tree.n_leaves} latents, cuts at r {cuts}\n{trees.drawn(rows)}"
         return {"latents": grove.tree.n_leaves, "cuts at r": cuts, "groups": rows}
-    from pipeline.activations.codes import CodesStore
+    from pipeline.codes.store import CodesStore
     from pipeline.inspection import latents
     from pipeline.language_model.token_text import TokenText
 

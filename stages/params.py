@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.corpora.sources import check_sources, is_folder, local_files
-from pipeline.files import write_text
-from pipeline.language_model.layer_count import layer_count
-from pipeline.settings.inputs import contents
-from pipeline.settings.resolve import as_yaml, check_layers, resolve
+from pipeline.core.files import contents, write_text
+from pipeline.corpus.sources import check_sources, is_folder, local_files
+from pipeline.language_model.checks import layer_count
+from pipeline.params import as_yaml, check_layers, resolve
 from stages import PARAMS, run
 
 SELECTED_RUN = Path("data/run")  # written by experiment.py; without it, params.yaml as it is

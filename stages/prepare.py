@@ -2,18 +2,16 @@
 
 from pathlib import Path
 
-from pipeline.corpora.write import write_corpus
-from pipeline.files import building, read_jsonl, write_json
+from pipeline.core.files import building, read_jsonl, write_json
+from pipeline.core.processes import prepare_process
+from pipeline.core.settings import RunSettings, read_section, read_yaml
+from pipeline.corpus.settings import CorpusSettings, WorldSettings
+from pipeline.corpus.world.write import write_world
+from pipeline.corpus.write import write_corpus
 from pipeline.language_model import tiny
 from pipeline.language_model.loading import keep_bars_to_terminals
-from pipeline.language_model.tokenizer import train_tokenizer
-from pipeline.runtime import prepare_process
-from pipeline.settings.corpus import CorpusSettings
-from pipeline.settings.language_model import LanguageModelSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.strict import read_section, read_yaml
-from pipeline.settings.world import WorldSettings
-from pipeline.world.corpus import write_world
+from pipeline.language_model.settings import LanguageModelSettings
+from pipeline.language_model.tiny import train_tokenizer
 from stages import PARAMS, run
 
 CORPUS, MODEL = Path("data/corpus"), Path("data/model")

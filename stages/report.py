@@ -2,24 +2,20 @@
 
 from pathlib import Path
 
-from pipeline.files import building, read_json, write_json, write_text
-from pipeline.hierarchy.correlation_file import read_correlation
-from pipeline.hierarchy.tree import load_tree
-from pipeline.report.clustermap import clustermap
-from pipeline.report.curves import curves
-from pipeline.report.evidence import read_evidence
-from pipeline.report.figures import tradeoffs, training_curves, tree_in_training
-from pipeline.report.final_info import collect
+from pipeline.core.files import building, read_json, write_json, write_text
+from pipeline.core.settings import read_section, read_yaml
+from pipeline.report.evidence import collect, read_evidence
 from pipeline.report.groups import chosen_groups, clamped_latents
-from pipeline.report.node_measures import node_measures
 from pipeline.report.page import Pictures, page
+from pipeline.report.pictures import curves, tradeoffs, training_curves, tree_in_training
 from pipeline.report.provenance import hashes, versions
 from pipeline.report.reading import read_codes
+from pipeline.report.settings import ReportSettings
 from pipeline.report.style import save_figures
-from pipeline.report.tree_data import tree_data, words_of_all
-from pipeline.report.tree_figure import marked_tree
-from pipeline.settings.report import ReportSettings
-from pipeline.settings.strict import read_section, read_yaml
+from pipeline.report.tree_data import node_measures, tree_data, words_of_all
+from pipeline.report.tree_pictures import clustermap, marked_tree
+from pipeline.tree.correlation_file import read_correlation
+from pipeline.tree.feature_tree import load_tree
 from stages import PARAMS, run
 
 CORPUS, MODEL, SAE, FEATURES = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/features.zarr")

@@ -5,13 +5,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
-from pipeline.errors import PipelineError
-from pipeline.files import read_json
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.scope import ScopeSettings
-from pipeline.settings.strict import read_section
-from pipeline.settings.unlearning import FewShotSettings
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json
+from pipeline.core.settings import RunSettings, read_section
+from pipeline.scope.settings import ScopeSettings
+from pipeline.unlearning.settings import FewShotSettings
 from stages import PARAMS
 
 if TYPE_CHECKING:
@@ -44,12 +43,11 @@ def main() -> None:
 
 def look(examples: list[str], retriever: str) -> "tuple[Documents, list[Candidate]]":
     """Read the examples with the pool, and find a scope for each level."""
+    from pipeline.core.processes import pick_device, prepare_process
     from pipeline.language_model.loading import load_model, load_tokenizer
-    from pipeline.runtime import pick_device, prepare_process
     from pipeline.sae.folder import load_dictionary
-    from pipeline.scope.candidates import candidates
-    from pipeline.scope.labels import other_nodes
-    from pipeline.scope.opening import open_documents
+    from pipeline.scope.candidates import candidates, other_nodes
+    from pipeline.scope.documents import open_documents
     from pipeline.unlearning.subject import open_forest
 
     shared = read_section(PARAMS, RunSettings, "run")

@@ -7,15 +7,14 @@ import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
 
+from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
-from pipeline.files import building
-from pipeline.runtime import pick_device, prepare_process
+from pipeline.core.files import building
+from pipeline.core.processes import pick_device, prepare_process
+from pipeline.core.settings import RunSettings, read_section
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.distributed import from_first, join, rank
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.sae import SAESettings
-from pipeline.settings.strict import read_section
+from pipeline.sae.settings import SAESettings
 from stages import PARAMS, run
 
 

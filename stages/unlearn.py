@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-from pipeline.corpora.targets import choose_targets
-from pipeline.files import building, read_json, write_json
-from pipeline.progress import track
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.run import RunSettings
-from pipeline.settings.scope import ScopeSettings
-from pipeline.settings.strict import read_section
-from pipeline.settings.unlearning import UnlearningSettings
-from pipeline.unlearning.choosing import choose_all
-from pipeline.unlearning.sources import Cell, Sources
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.core.files import building, read_json, write_json
+from pipeline.core.progress import track
+from pipeline.core.settings import RunSettings, read_section
+from pipeline.corpus.targets import choose_targets
+from pipeline.scope.settings import ScopeSettings
+from pipeline.unlearning.choosing import Cell, Sources, choose_all
+from pipeline.unlearning.settings import UnlearningSettings
 from stages import PARAMS, run
 
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")

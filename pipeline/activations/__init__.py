@@ -1,1 +1,1 @@
-"""Residual-stream activations and sparse codes on disk."""
+"""A language model's activations on disk: planned, written, shared, read."""

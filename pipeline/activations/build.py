@@ -14,14 +14,14 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.activations.caching import CachingJob, announce, cache, check_space, gigabytes, hooked_forward
 from pipeline.activations.location import absolute, write_address
+from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import BITS
 from pipeline.activations.tokens import TokenPlan, plan_tokens
 from pipeline.activations.writer import WindowWriter, create_store
-from pipeline.errors import PipelineError
-from pipeline.files import building, fingerprint, read_jsonl
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import building, fingerprint, read_jsonl
 from pipeline.language_model.hooks import hook_name
 from pipeline.language_model.loading import load_model, load_tokenizer, model_identity
-from pipeline.settings.activations import ActivationsSettings
 
 
 def build_store(

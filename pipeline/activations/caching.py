@@ -18,9 +18,9 @@ from transformers import PreTrainedModel
 from pipeline.activations.tokens import TokenPlan
 from pipeline.activations.windows import Window, split_windows, token_rows, window_batches
 from pipeline.activations.writer import WindowWriter
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
+from pipeline.core.progress import track
 from pipeline.language_model.hooks import capture
-from pipeline.progress import track
 
 PROGRESS = 4096  # tokens in one step of the progress line
 

@@ -20,7 +20,7 @@ import torch
 
 from pipeline.activations.kernels import gather_widened
 from pipeline.activations.store import ActivationStore
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 
 class Group(NamedTuple):

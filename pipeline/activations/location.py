@@ -14,8 +14,8 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 from zarr.storage import ObjectStore
 
-from pipeline.errors import PipelineError
-from pipeline.files import read_json, write_json
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json, write_json
 
 ADDRESS = "url.json"
 

@@ -15,14 +15,14 @@ import torch
 from distributed import KilledWorker, as_completed
 
 from pipeline.activations.caching import CachingJob, Forward, fill_windows, hooked_forward
+from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.tokens import read_plan
 from pipeline.activations.windows import Window
 from pipeline.activations.writer import WindowWriter
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
+from pipeline.core.processes import local_workers, workers_at
+from pipeline.core.progress import track
 from pipeline.language_model.loading import load_model
-from pipeline.progress import track
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.workers import local_workers, workers_at
 
 
 class SharedJob(NamedTuple):

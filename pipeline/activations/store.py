@@ -15,7 +15,7 @@ from zarr.storage import LocalStore
 
 from pipeline.activations.location import open_group, resolve
 from pipeline.activations.windows import Window, split_windows
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 SCHEMA = 2  # 1 had crc32c in its manifest
 TOKEN_ARRAYS = ("token_id", "doc_id", "seq_id", "pos")

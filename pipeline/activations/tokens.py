@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from pipeline.errors import PipelineError
-from pipeline.files import read_json, write_json
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json, write_json
 
 if TYPE_CHECKING:  # transformers takes seconds, and whoever reads a store comes by here
     from transformers import PreTrainedTokenizerBase

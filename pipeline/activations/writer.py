@@ -14,7 +14,7 @@ from pipeline.activations.kernels import add_moments
 from pipeline.activations.location import is_url, open_group
 from pipeline.activations.store import BITS, ROW_ARRAYS, SCHEMA, TOKEN_ARRAYS, checksum
 from pipeline.activations.windows import Window, choose_chunk_rows, split_windows
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 # Shuffled bytes of bfloat16 compress only if a block holds a long run of exponent bytes; the default block does not.
 ZSTD = BloscCodec(typesize=2, cname="zstd", clevel=1, shuffle="shuffle", blocksize=1 << 20)

@@ -1,15 +1,49 @@
-"""Do the latents of a group belong together: do they fire together on text that the tree never saw, and point one way?
+"""Groups of random latents that are as large, and as busy, as the groups they are compared with.
+
+Do the latents of a group belong together: do they fire together on text that the tree never saw, and point one way?
 
 Each measure is the mean over a group's pairs of latents, minus the same of random groups as large and as busy.
+
+What is known of every single group: its latents, the words that name it, how far it coheres.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.evaluation.random_groups import by_rate
-from pipeline.unlearning.statistics import Firing
+from pipeline.codes.store import CodesStore
+from pipeline.codes.words import count_words, of_groups, sample, top_words, words_of
+from pipeline.language_model.token_text import TokenText
+from pipeline.unlearning.firing import Firing
+
+NEAR = 20  # neighbours in the order by rate from which a stand-in is drawn
+
+
+class ByRate(NamedTuple):
+    """The latents that fire at all, the rarest first."""
+
+    latents: np.ndarray  # int64
+    rate: np.ndarray  # ascending
+
+    def random_group(self, group: np.ndarray, rate_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """As many different latents as ``group`` has, each near one of its members in the order by rate."""
+        drawn: set[int] = set()
+        for place in np.searchsorted(self.rate, rate_s[group]).tolist():
+            start = max(0, min(place - NEAR // 2, len(self.latents) - NEAR))
+            near = [latent for latent in self.latents[start : start + NEAR].tolist() if latent not in drawn]
+            near = near or [latent for latent in self.latents.tolist() if latent not in drawn]
+            drawn.add(near[rng.integers(len(near))])
+        return np.array(sorted(drawn), np.int64)
+
+
+def by_rate(rate_s: np.ndarray) -> ByRate:
+    """``rate_s``: how often each latent fires, in any unit, [s]."""
+    order = np.argsort(rate_s, kind="stable")
+    order = order[rate_s[order] > 0]
+    return ByRate(order, rate_s[order])
+
 
 N_DRAWS = 20  # random groups for each group
 
@@ -58,3 +92,36 @@ def _lift(groups: list[np.ndarray], rate_s: np.ndarray, seed: int, measure: Call
             rows.append((number, measure(members), float(np.mean(random))))
     number, own, random = np.array(rows).reshape(-1, 3).T
     return Lift(number.astype(np.int64), own, random)
+
+
+WORDS = 6  # that name a group, the most telling first
+
+
+def group_table(
+    cuts: list[list[np.ndarray]],
+    correlations: list[float],
+    lifts: list[dict[str, Lift]],
+    store: CodesStore,
+    model: Path,
+) -> list[dict[str, Any]]:
+    """Per cut ``{"level", "correlation", "groups": [{"group", "latents", "words", "coherence_lift", ...}]}``.
+
+    ``group`` is the number in ``groups.json``; groups of one latent are left out. A label is the words on whose tokens
+    the group is active more than the rest is (highest log-odds); a lift is null where the group has none.
+    """
+    codes = sample(store)
+    words = words_of(codes, TokenText.open(model))
+    counts_sw = count_words(codes, words)
+    table = []
+    for level, (groups, correlation, of_cut) in enumerate(zip(cuts, correlations, lifts, strict=True), start=1):
+        numbers = [number for number, group in enumerate(groups) if len(group) > 1]
+        counts_gw = of_groups(counts_sw, [groups[number] for number in numbers])
+        labels = top_words(counts_gw, counts_sw.sum(0), words.text, WORDS)
+        gains = {name: dict(zip(lift.group.tolist(), lift.gain.tolist(), strict=True)) for name, lift in of_cut.items()}
+        rows = [
+            {"group": number, "latents": groups[number].tolist(), "words": label}
+            | {name: gain.get(number) for name, gain in gains.items()}
+            for number, label in zip(numbers, labels, strict=True)
+        ]
+        table.append({"level": level, "correlation": correlation, "groups": rows})
+    return table

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.corpora.relation import relation
-from pipeline.hierarchy.tree import FeatureTree, Node
-from pipeline.progress import track
+from pipeline.core.progress import track
+from pipeline.corpus.targets import relation
+from pipeline.tree.feature_tree import FeatureTree, Node
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.edit import clamped, no_edit
-from pipeline.unlearning.statistics import Firing
+from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.subject import Subject
 
 PROBES = 320  # test probes asked under every cut, spread over the places; about a fifth of the world's

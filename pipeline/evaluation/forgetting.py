@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.corpora.relation import relation
-from pipeline.evaluation.figures import Figures
-from pipeline.evaluation.intervals import ratio_error
-from pipeline.files import read_json
-from pipeline.progress import track
+from pipeline.core.files import read_json
+from pipeline.core.progress import track
+from pipeline.corpus.targets import relation
+from pipeline.evaluation.statistics import Figures, ratio_error
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit, load_edit, no_edit

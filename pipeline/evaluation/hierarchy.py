@@ -5,15 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.activations.codes import CodesStore
-from pipeline.evaluation.coherence import Lift, decoder_lift, firing_lift
-from pipeline.evaluation.figures import Figures
-from pipeline.evaluation.group_table import group_table
-from pipeline.evaluation.known_tree import truth_figures
-from pipeline.evaluation.resampled_trees import stability_figures
-from pipeline.files import read_json, read_jsonl, write_json
-from pipeline.hierarchy.correlation_file import read_correlation
-from pipeline.unlearning.statistics import Firing
+from pipeline.codes.store import CodesStore
+from pipeline.core.files import read_json, read_jsonl, write_json
+from pipeline.evaluation.coherence import Lift, decoder_lift, firing_lift, group_table
+from pipeline.evaluation.statistics import Figures
+from pipeline.evaluation.tree_stability import stability_figures
+from pipeline.evaluation.tree_truth import truth_figures
+from pipeline.tree.correlation_file import read_correlation
+from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.subject import Forest
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.evaluation.figures import Figures
-from pipeline.evaluation.intervals import ratio_error
-from pipeline.files import read_json
+from pipeline.core.files import read_json
+from pipeline.evaluation.statistics import Figures, ratio_error
 from pipeline.unlearning.bench import Bench, Outcome
 
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from pipeline.evaluation.figures import Figures
-from pipeline.files import read_json
+from pipeline.core.files import read_json
+from pipeline.evaluation.statistics import Figures
 from pipeline.scope.documents import Documents
 from pipeline.scope.query import Example, Query
 from pipeline.scope.scoring import RETRIEVERS
-from pipeline.settings.scope import ScopeSettings
+from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.subject import Forest, Subject, open_pool
 
 Node = tuple[str, ...]

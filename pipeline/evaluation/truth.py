@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
-from pipeline.activations.codes import SparseCodes
-from pipeline.evaluation.cut_agreement import grouped
-from pipeline.hierarchy.tree import FeatureTree
+from pipeline.codes.store import SparseCodes
+from pipeline.evaluation.agreement import grouped
+from pipeline.tree.feature_tree import FeatureTree
 
 # A feature belongs to a class of a level when this share of its activation falls there.
 SHARES = {"domain": 0.7, "topic": 0.5, "entity": 0.3}

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from pipeline.activations.codes import CodesStore
-from pipeline.errors import PipelineError
+from pipeline.codes.store import CodesStore
+from pipeline.core.errors import PipelineError
 from pipeline.inspection.trees import Grove, children, leaf_of, merge, path_to_root
 from pipeline.language_model.token_text import TokenText
 

@@ -1,15 +1,38 @@
-"""The activation store and the dictionary: what they are, how large, and a few rows as text."""
+"""A look into an activation store without torch: norms, and which tokens stand in its rows.
+
+The activation store and the dictionary: what they are, how large, and a few rows as text.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.activations.glance import first_sequences, norms
-from pipeline.activations.location import ADDRESS
-from pipeline.errors import PipelineError
-from pipeline.files import read_json
+from pipeline.activations.location import ADDRESS, open_group
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json
 from pipeline.language_model.token_text import TokenText
+
+
+def norms(path: Path) -> np.ndarray:
+    """Euclidean norms of the rows of the first windows, at most a few million; float32 [n]."""
+    return open_group(path, "r")["norm"][: 1 << 22]
+
+
+def first_sequences(path: Path, count: int) -> list[dict[str, np.ndarray]]:
+    """``token_id``, ``pos`` and ``norm`` of the first sequences in the store, each in text order."""
+    group = open_group(path, "r")
+    window = slice(0, group["token_id"].chunks[0])
+    seq_id, pos = group["seq_id"][window], group["pos"][window]
+    order = np.lexsort((pos, seq_id))
+    starts = np.flatnonzero(np.diff(seq_id[order], prepend=-1))[: count + 1]
+    arrays = {name: group[name][window] for name in ("doc_id", "token_id", "norm")} | {"pos": pos}
+    stops = [*starts[1:], len(order)][:count]
+    return [
+        {name: values[order[start:stop]] for name, values in arrays.items()}
+        for start, stop in zip(starts, stops, strict=False)
+    ]
+
 
 _QUALITY = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.errors import PipelineError
-from pipeline.files import read_json
-from pipeline.hierarchy.tree import FeatureTree, Node, load_tree, parents_of
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json
+from pipeline.tree.feature_tree import FeatureTree, Node, load_tree, parents_of
 
 
 class Grove(NamedTuple):

@@ -1,17 +1,34 @@
-"""How well a model answers probes: cloze over the whole vocabulary, and the choice among four options.
+"""The product with the vocabulary, where it is wanted only: a probe needs one place of twenty.
+
+How well a model answers probes: cloze over the whole vocabulary, and the choice among four options.
 
 An option's score is the mean log-probability of its tokens after the prompt. Cloze is the share of the true answer's
 tokens that are the most probable of the whole vocabulary (teacher forcing; "exact memorisation" in open-unlearning):
 for one-token answers, plain top-1 accuracy.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.language_model.head import head_at
+
+@contextlib.contextmanager
+def head_at(model: PreTrainedModel, row_n: torch.Tensor, position_n: torch.Tensor) -> Iterator[None]:
+    """Inside the block the model's logits are [n, v], those at ``(row_n, position_n)``, in place of [b, t, v]."""
+    head = model.get_output_embeddings()
+    row_n, position_n = row_n.to(head.weight.device), position_n.to(head.weight.device)
+
+    def pick(module: torch.nn.Module, args: tuple[torch.Tensor]) -> torch.Tensor:
+        return args[0][row_n, position_n]
+
+    handle = head.register_forward_pre_hook(pick)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class Question(NamedTuple):

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 SITES = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 

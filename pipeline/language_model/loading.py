@@ -23,8 +23,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from pipeline.errors import PipelineError
-from pipeline.files import hash_files, read_json
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import hash_files, read_json
 
 
 class ModelSource(NamedTuple):

@@ -1,18 +1,60 @@
-"""A tiny Gemma-2, trained here until it knows the corpus."""
+"""The tokenizer of a model that is trained here.
+
+A tiny Gemma-2, trained here until it knows the corpus.
+"""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from transformers import Gemma2Config, Gemma2ForCausalLM, PreTrainedTokenizerBase
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import Gemma2Config, Gemma2ForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from pipeline.core.progress import track
 from pipeline.language_model.answers import ExamBatch, Question, answer, logits_at, pad_right, plan, tokenize
-from pipeline.progress import track
-from pipeline.settings.language_model import TinySettings
+from pipeline.language_model.settings import TinySettings
+
+SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>")
+
+
+def train_tokenizer(texts: Iterable[str], kind: Literal["word", "bpe"], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Whole words (every word of the embedded world is one token) or byte-level BPE (for real text).
+
+    Like Gemma's it puts ``<bos>`` first and pads on the left.
+    """
+    if kind == "word":
+        tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordLevelTrainer(vocab_size=vocab_size, special_tokens=list(SPECIAL), show_progress=False)
+    else:
+        tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=list(SPECIAL),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+    tokenizer.train_from_iterator(texts, trainer)
+    bos = tokenizer.token_to_id("<bos>")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", bos)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        padding_side="left",
+        add_bos_token=True,
+    )
+
 
 Batch = list[list[int]]
 # Parts of a batch that are computed side by side: at this size a second thread inside an operation gains a quarter, a

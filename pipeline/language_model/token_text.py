@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders
 
-from pipeline.errors import PipelineError
-from pipeline.files import read_json
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json
 
 _FILE = "tokenizer.json"
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.evaluation.labels import of_groups, top_words
+from pipeline.codes.words import of_groups, top_words
 from pipeline.report.evidence import Evidence
 from pipeline.report.reading import Reading
-from pipeline.settings.report import ReportSettings
+from pipeline.report.settings import ReportSettings
 
 METHOD = "subtree"  # its edit is a set of nodes of the tree
 

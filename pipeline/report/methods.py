@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from pipeline.settings.unlearning import METHODS as ASKABLE
+from pipeline.unlearning.settings import METHODS as ASKABLE
 
 Kind = Literal["reference", "clamp", "guard", "weights", "control"]
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from pipeline.report.evidence import Evidence
-from pipeline.report.final_info import corrected
+from pipeline.report.evidence import Evidence, corrected
 from pipeline.report.markup import Markup, joined, table, tag
 from pipeline.report.methods import CATEGORY, METHODS, THREAT, absent, in_order, kind_of
 from pipeline.report.verdict import GONE, HEAVY, INTERVAL, NEAR_CHANCE, UNHARMED, chosen_methods, verdict

@@ -1,6 +1,11 @@
-"""From a store of activations to a folder with a trained dictionary."""
+"""Which dictionaries train together: as many as fit in memory share one pass over the store.
 
-from collections.abc import Iterator
+What a finished dictionary does on stored activations, by its inference rule.
+
+From a store of activations to a folder with a trained dictionary.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,17 +14,65 @@ import torch
 
 from pipeline.activations.loader import ActivationLoader
 from pipeline.activations.store import ActivationStore
-from pipeline.files import read_json, write_json
-from pipeline.sae.checkpoint import remove_checkpoint
+from pipeline.core.files import read_json, write_json
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.distributed import n_processes, rank
-from pipeline.sae.folder import save_dictionary
-from pipeline.sae.passes import bytes_of, passes
-from pipeline.sae.pretrained import load_pretrained
-from pipeline.sae.quality import measure
+from pipeline.sae.folder import load_pretrained, save_dictionary
+from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
-from pipeline.sae.training import train
-from pipeline.settings.sae import SAESettings
+from pipeline.sae.training import remove_checkpoint, train
+
+
+def bytes_of(settings: SAESettings, d_model: int) -> int:
+    """Peak of one dictionary in training.
+
+    Encoder and decoder with gradient and both moments of Adam, 4 x 2 [s, d] in float32; pre-activations and their
+    comparison, [b, s] in float32 and bool; products of codes and the matrix made from them, 2 [s, s] in float64.
+    """
+    weights = 4 * 2 * settings.d_sae * d_model * 4
+    batch = settings.batch_size * settings.d_sae * 5
+    products = 2 * settings.d_sae**2 * 8 if settings.correlation_every else 0
+    return weights + batch + products
+
+
+def passes(needs: list[int], budget: int) -> list[list[int]]:
+    """Numbers of the dictionaries of each pass, in order; one that is larger than the budget has a pass to itself."""
+    groups: list[list[int]] = []
+    left = 0
+    for number, need in enumerate(needs):
+        if not groups or need > left:
+            groups.append([])
+            left = budget
+        groups[-1].append(number)
+        left -= need
+    return groups
+
+
+@torch.no_grad()
+def measure(dictionary: Dictionary, blocks: Iterable[torch.Tensor], mean_d: torch.Tensor) -> dict[str, float]:
+    """Explained variance, L0 and dead share over blocks of raw activations [n, d].
+
+    explained_variance = 1 - sum ||x - x^||^2 / sum ||x - mean||^2;  l0 = mean active latents per row;
+    dead_share = share of latents that fire on none of the rows;  all sums in float64.
+    """
+    error = variance = active = rows = 0.0
+    fired = torch.zeros(dictionary.d_sae, dtype=torch.bool, device=dictionary.b_dec.device)
+    mean_d = mean_d.to(dictionary.b_dec)
+    for acts_nd in blocks:
+        acts_nd = acts_nd.to(dictionary.b_dec.device)
+        codes = dictionary.encode(acts_nd)
+        error += float((dictionary.decode(codes) - acts_nd).double().square().sum())
+        variance += float((acts_nd - mean_d).double().square().sum())
+        active += float((codes > 0).sum())
+        fired |= (codes > 0).any(0)
+        rows += len(acts_nd)
+    return {
+        "explained_variance": 1 - error / variance,
+        "l0": active / rows,
+        "dead_share": 1 - float(fired.double().mean()),
+        "rows": int(rows),
+    }
+
 
 TRAINING = "training.json"
 _MEASURED_ROWS = 65_536  # half of a write window: a shuffled sample of the store

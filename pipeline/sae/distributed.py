@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from pipeline.sae.select import above, largest, nth_largest, positions
+from pipeline.sae.rules.select import above, largest, nth_largest, positions
 
 
 def join(device: str) -> str:

@@ -2,6 +2,8 @@
 
 A folder holds ``cfg.json`` and ``sae_weights.safetensors`` as ``sae_lens.SAE.load_from_disk`` (6.x) wants
 them, so that sae-bench and others open it as it is.
+
+A dictionary that someone else trained, in place of training one.
 """
 
 from collections.abc import Mapping
@@ -10,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 
-from pipeline.errors import PipelineError
-from pipeline.files import read_json, write_json
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json, write_json
 from pipeline.sae.dictionary import Dictionary
 
 CONFIG, WEIGHTS, GEMMA_SCOPE = "cfg.json", "sae_weights.safetensors", "params.npz"
@@ -95,3 +99,32 @@ def _gemma_scope(path: Path) -> Dictionary:
         raise PipelineError(f"{path} is missing") from None
     except (KeyError, ValueError) as error:
         raise PipelineError(f"{path} is not a Gemma Scope {GEMMA_SCOPE}: {error}") from None
+
+
+def load_pretrained(source: str, d_model: int) -> Dictionary:
+    """``source`` is a local folder or ``params.npz``, or ``repository:folder`` on the hub.
+
+    For example ``google/gemma-scope-2b-pt-res:layer_12/width_16k/average_l0_82``.
+    """
+    dictionary = load_dictionary(_place(source))
+    if dictionary.d_model != d_model:
+        raise PipelineError(
+            f"`sae.pretrained` {source} reads activations of width {dictionary.d_model}, but the store's have width "
+            f"{d_model}; it belongs to another model"
+        )
+    return dictionary
+
+
+def _place(source: str) -> Path:
+    if Path(source).exists():
+        return Path(source)
+    repository, colon, folder = source.partition(":")
+    if not colon:
+        raise PipelineError(f"`sae.pretrained` {source} does not exist (on the hub it would be repository:folder)")
+    try:
+        return Path(snapshot_download(repository, allow_patterns=f"{folder}/*")) / folder
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise PipelineError(
+            f"`sae.pretrained` {source} cannot be fetched ({reason}); with no network, give a folder on this machine"
+        ) from None

@@ -8,10 +8,10 @@ from scipy.cluster.hierarchy import cophenet
 from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
-from pipeline.files import write_json
-from pipeline.hierarchy.linkage import cut_correlations, linkage_of
-from pipeline.hierarchy.tree import FeatureTree, load_tree, save_tree
+from pipeline.core.files import write_json
 from pipeline.sae.statistics import CodeStatistics
+from pipeline.tree.feature_tree import FeatureTree, load_tree, save_tree
+from pipeline.tree.linkage import cut_correlations, linkage_of
 
 _MIN_FIRINGS = 20  # the correlation of a rarer latent is noise that glues groups together
 

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from pipeline.sae.distributed import sum_
-from pipeline.sae.kernels import Pattern
+from pipeline.sae.sparse.products import Pattern
 
 
 class CodeStatistics:

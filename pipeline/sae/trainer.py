@@ -1,19 +1,71 @@
-"""One training step, and everything that a checkpoint must keep of the steps before."""
+"""Adam (Kingma & Ba 2015) on torch's fused kernel.
+
+``torch.optim.Adam`` runs the same kernel, but its first instance imports the compiler: five CPU-seconds, as long as
+the whole training of a small dictionary. Here the moments are also plain named tensors, ready for a checkpoint.
+
+One training step, and everything that a checkpoint must keep of the steps before.
+"""
 
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
-from pipeline.sae.adam import Adam
-from pipeline.sae.architectures import architecture_of
-from pipeline.sae.backward import close_b_dec, code_gradient, reconstruct, revive, sum_of_squares, weight_gradients
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.distributed import mean_, n_processes, sum_
-from pipeline.sae.kernels import find_pattern
+from pipeline.sae.rules.architectures import architecture_of
+from pipeline.sae.settings import SAESettings
+from pipeline.sae.sparse.backward import (
+    close_b_dec,
+    code_gradient,
+    reconstruct,
+    revive,
+    sum_of_squares,
+    weight_gradients,
+)
+from pipeline.sae.sparse.products import find_pattern
 from pipeline.sae.statistics import CodeStatistics
 from pipeline.sae.tree_penalty import TreePenalty
 from pipeline.sae.weights import Weights
-from pipeline.settings.sae import SAESettings
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class Adam:
+    """Updates every parameter that has a gradient; a parameter's moments begin with its first one."""
+
+    def __init__(self, weights: nn.Module) -> None:
+        self.weights = dict(weights.named_parameters())
+        self.moments: dict[str, torch.Tensor] = {}  # "W_enc.first", "W_enc.second", "W_enc.step"
+
+    def step(self, learning_rate: float) -> None:
+        names = [name for name, weight in self.weights.items() if weight.grad is not None]
+        for name in names:
+            if f"{name}.step" not in self.moments:
+                self._begin(name)
+            self.moments[f"{name}.step"] += 1
+        torch._fused_adam_(
+            [self.weights[name] for name in names],
+            [self.weights[name].grad for name in names],
+            [self.moments[f"{name}.first"] for name in names],
+            [self.moments[f"{name}.second"] for name in names],
+            [],
+            [self.moments[f"{name}.step"] for name in names],
+            lr=learning_rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def _begin(self, name: str) -> None:
+        weight = self.weights[name]
+        self.moments[f"{name}.first"] = torch.zeros_like(weight)
+        self.moments[f"{name}.second"] = torch.zeros_like(weight)
+        self.moments[f"{name}.step"] = torch.zeros((), device=weight.device)
 
 
 class Measures(NamedTuple):

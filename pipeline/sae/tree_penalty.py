@@ -9,7 +9,7 @@ the dearer choice.
 import numpy as np
 import torch
 
-from pipeline.sae.kernels import Pattern
+from pipeline.sae.sparse.products import Pattern
 
 
 class TreePenalty:

@@ -1,15 +1,19 @@
-"""What could be meant by a few examples: one scope a level, each inside the next, for the user to choose from."""
+"""What could be meant by a few examples: one scope a level, each inside the next, for the user to choose from.
 
-from collections.abc import Mapping
+Labelled texts as examples of the nodes beside what is meant.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.scope.documents import Documents
-from pipeline.scope.query import Example, Query
+from pipeline.scope.query import Example, Query, least_cosine
+from pipeline.scope.retrievers.residual import centred
 from pipeline.scope.retrievers.tree import activity
 from pipeline.scope.scoring import RETRIEVERS
-from pipeline.settings.scope import ScopeSettings
+from pipeline.scope.settings import ScopeSettings
 
 Node = tuple[str, ...]
 # z of the third group that two documents share. On the embedded world 19 of 20 pairs of one domain reach 1.9, half of
@@ -98,3 +102,31 @@ def telling_words(documents: Documents, inside: list[int], most: int = 8) -> lis
         return []
     lift_v = present_xv[chosen_x].mean(0) - present_xv[~chosen_x].mean(0)
     return [str(counts.vocabulary[v]) for v in np.argsort(-lift_v, kind="stable")[:most] if lift_v[v] > 0]
+
+
+Node = tuple[str, ...]
+
+
+def other_nodes(
+    documents: Documents, given: list[Example], levels: Sequence[str], settings: ScopeSettings
+) -> dict[str, dict[Node, list[Example]]]:
+    """By level, each labelled node with two of its texts, but not the node that the examples themselves lie in.
+
+    That one is taken to be the node of the labelled text whose residual is most like all examples. The two texts
+    come from different children where the node has them.
+    """
+    labelled = np.array([x for x in range(documents.n_pool, len(documents.rows)) if documents.paths[x]], np.int64)
+    resid_xd = documents.form(centred, settings)
+    closest = labelled[least_cosine(resid_xd, labelled, [given])[:, 0].argmax()]
+    found: dict[str, dict[Node, list[Example]]] = {}
+    for depth, level in enumerate(levels, start=1):
+        of_node: dict[Node, dict[Node, int]] = {}
+        for x in labelled.tolist():
+            path = documents.paths[x]
+            if len(path) == len(levels) and path[:depth] != documents.paths[closest][:depth]:
+                child = path[: depth + 1] if depth < len(levels) else (*path, str(x))
+                of_node.setdefault(path[:depth], {}).setdefault(child, x)
+        found[level] = {
+            node: [documents.one(x) for x in list(children.values())[:2]] for node, children in of_node.items()
+        }
+    return found

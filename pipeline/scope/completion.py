@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.scope.documents import Documents
 from pipeline.scope.query import Example, Query
 from pipeline.scope.scoring import RETRIEVERS
-from pipeline.settings.scope import ScopeSettings
+from pipeline.scope.settings import ScopeSettings
 
 Node = tuple[str, ...]
 

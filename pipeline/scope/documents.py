@@ -1,16 +1,67 @@
-"""Pool and labelled texts in one table, with every form in which retrievers compare them."""
+"""What the model and its dictionary make of a document: one pass over the layers up to the hook.
+
+Pool and labelled texts in one table, with every form in which retrievers compare them.
+
+The table of documents from what the earlier stages wrote.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.hierarchy.tree import FeatureTree
-from pipeline.scope.reading import Reading
-from pipeline.settings.scope import ScopeSettings
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_jsonl
+from pipeline.core.progress import track
+from pipeline.language_model.answers import batches_by_length, pad_right
+from pipeline.language_model.hooks import capture
+from pipeline.sae.dictionary import Dictionary
+from pipeline.scope.settings import ScopeSettings
+from pipeline.tree.feature_tree import FeatureTree
+
+
+class Reading(NamedTuple):
+    """Per document (x), over its tokens without ``<bos>``."""
+
+    codes_xs: sparse.csr_array  # log(1 + sum of the latent's codes), float32: a document as the document tree saw it
+    resid_xd: np.ndarray  # mean residual, float32
+
+
+@torch.no_grad()
+def read(
+    texts: Sequence[str],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    dictionary: Dictionary,
+    layer: int,
+    context_length: int,
+    batch_tokens: int = 8192,
+) -> Reading:
+    """Read each text's first ``context_length`` tokens at ``resid_post`` of ``layer``."""
+    ids = [tokenizer(text, truncation=True, max_length=context_length)["input_ids"] for text in texts]
+    resid_xd = np.zeros((len(ids), dictionary.d_model), np.float32)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    batches = list(batches_by_length(list(map(len, ids)), batch_tokens))
+    for batch in track(batches, "reading documents", len(batches), "batches"):
+        ids_bt, mask_bt = pad_right([ids[x] for x in batch], tokenizer.pad_token_id)
+        with capture(model, {"resid": (layer, "resid_post")}) as seen:
+            model(input_ids=ids_bt.to(model.device), attention_mask=mask_bt.to(model.device))
+        inside_bt = (mask_bt.bool() & (ids_bt != tokenizer.bos_token_id)).to(model.device)[..., None]
+        resid_btd = torch.where(inside_bt, seen["resid"].float(), 0.0)
+        resid_xd[batch] = (resid_btd.sum(1) / inside_bt.sum(1).clamp(min=1)).cpu().numpy()
+        sums_bs = torch.where(inside_bt, dictionary.encode(resid_btd), 0.0).sum(1).cpu().numpy()
+        row, latent = sums_bs.nonzero()
+        found.append((np.array(batch)[row], latent, np.log1p(sums_bs[row, latent])))
+    document, latent, value = (np.concatenate(column) for column in zip(*found, strict=True))
+    return Reading(sparse.csr_array((value, (document, latent)), (len(ids), dictionary.d_sae)), resid_xd)
+
 
 Form = Callable[["Documents", ScopeSettings], np.ndarray]
 
@@ -83,3 +134,28 @@ def standardised(documents: Documents, form_xf: np.ndarray, clip: float) -> np.n
     spread_f = pool_xf.std(0)
     z_xf = (form_xf - pool_xf.mean(0)) / np.where(spread_f > 1e-9, spread_f, np.inf)
     return np.clip(z_xf, -clip, clip).astype(np.float32)
+
+
+def open_documents(
+    corpus_dir: Path,
+    trees: Mapping[str, FeatureTree],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    dictionary: Dictionary,
+    layer: int,
+    context_length: int,
+    seed: int,
+    examples: Sequence[str] = (),
+) -> Documents:
+    """Read the pool and the labelled training texts; ``layer`` is the one whose residual the dictionary knows.
+
+    ``examples``, texts of unknown place, come last in the table.
+    """
+    pool = list(read_jsonl(corpus_dir / "pool.jsonl"))
+    if not pool:
+        raise PipelineError(f"{corpus_dir}/pool.jsonl is empty; there is nothing to complete a forget set from")
+    labelled = [row for row in read_jsonl(corpus_dir / "texts.jsonl") if row["split"] == "train"]
+    rows = [*pool, *labelled, *({"text": text, "path": []} for text in examples)]
+    reading = read([row["text"] for row in rows], model, tokenizer, dictionary, layer, context_length)
+    training = [row["text"] for row in read_jsonl(corpus_dir / "train.jsonl")]
+    return Documents(rows, len(pool), reading, trees, training, seed)

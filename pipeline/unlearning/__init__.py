@@ -1,1 +1,1 @@
-"""Edits that remove a chosen piece of knowledge, one method per file."""
+"""Edits that remove a chosen piece of knowledge: cases, benches, and the table of methods."""

@@ -10,11 +10,19 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.language_model.answers import ExamBatch, InputBatch, answer, batches_by_length, pad_right, plan, tokenize
-from pipeline.language_model.head import head_at
+from pipeline.language_model.answers import (
+    ExamBatch,
+    InputBatch,
+    answer,
+    batches_by_length,
+    head_at,
+    pad_right,
+    plan,
+    tokenize,
+)
 from pipeline.language_model.hooks import capture, upper_layers
 from pipeline.sae.dictionary import Dictionary
-from pipeline.unlearning.applying import rewrite, swapped
+from pipeline.unlearning.apply import rewrite, swapped
 from pipeline.unlearning.edit import Edit
 
 KEPT_BYTES = 1 << 30  # of log probabilities of the unedited model

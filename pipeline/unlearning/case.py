@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.errors import PipelineError
-from pipeline.hierarchy.tree import FeatureTree
+from pipeline.core.errors import PipelineError
 from pipeline.scope.documents import Documents
-from pipeline.settings.scope import ScopeSettings
-from pipeline.settings.unlearning import UnlearningSettings
+from pipeline.scope.settings import ScopeSettings
+from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.damage import Damage, damage, relations
 from pipeline.unlearning.edit import Edit, no_edit
-from pipeline.unlearning.statistics import Firing
+from pipeline.unlearning.firing import Firing
+from pipeline.unlearning.settings import UnlearningSettings
 
 
 class NothingPasses(PipelineError):

@@ -2,13 +2,13 @@
 
 import time
 
-from pipeline.files import write_json
-from pipeline.runtime import pick_device, prepare_process
+from pipeline.core.files import write_json
+from pipeline.core.processes import pick_device, prepare_process
 from pipeline.unlearning.case import Case, choice_of
-from pipeline.unlearning.curve import area, points
+from pipeline.unlearning.choosing import Cell, Sources
+from pipeline.unlearning.damage import area, points
 from pipeline.unlearning.edit import save_edit
 from pipeline.unlearning.methods import METHODS
-from pipeline.unlearning.sources import Cell, Sources
 from pipeline.unlearning.subject import count_training_texts, open_case, open_forest, open_pool, open_subject
 
 

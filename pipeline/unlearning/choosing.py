@@ -1,11 +1,40 @@
-"""Let methods choose their edits: cell by cell, in this process or side by side in several."""
+"""What there is to choose: methods on targets, and where lies what they look at. Light to import.
+
+Let methods choose their edits: cell by cell, in this process or side by side in several.
+"""
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
 
-from pipeline.orphans import die_with_parent
-from pipeline.unlearning.sources import Cell, Sources
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.core.processes import die_with_parent
+from pipeline.core.settings import RunSettings
+from pipeline.scope.settings import ScopeSettings
+from pipeline.unlearning.settings import UnlearningSettings
+
+
+class Sources(NamedTuple):
+    """Where everything lies that a method is given, and the settings it is opened with."""
+
+    model: Path
+    sae: Path
+    corpus: Path
+    dendrogram: Path
+    run: RunSettings
+    activations: ActivationsSettings
+    scope: ScopeSettings
+    unlearning: UnlearningSettings
+
+
+class Cell(NamedTuple):
+    """One method on the target of one level, and the folder of its edit."""
+
+    level: str
+    method: str
+    folder: Path
 
 
 def choose_all(sources: Sources, cells: Sequence[Cell]) -> Iterator[float]:

@@ -7,8 +7,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pipeline.errors import PipelineError
-from pipeline.files import read_json, write_json
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json, write_json
 
 VERSION = 2  # of edit.json and edit.safetensors; 1 had no factors and no shift
 

@@ -2,32 +2,22 @@
 
 from collections.abc import Callable
 
-from pipeline.unlearning import (
-    fixed_vector,
+from pipeline.unlearning.case import Case, Choice
+from pipeline.unlearning.clamps import (
     flat_ablated,
     flat_difference,
     flat_frequency,
     flat_importance,
     flat_log_odds,
     flat_worth,
-    gates_flat,
-    gates_tree,
-    grad_ascent,
-    grad_diff,
-    group_adapter,
-    guard_flat,
-    guard_tree,
     level_cut,
-    npo,
-    npo_attacked,
-    random_groups,
-    rmu,
-    scope_npo,
-    shuffled_tree,
     subtree,
     subtree_ablated,
 )
-from pipeline.unlearning.case import Case, Choice
+from pipeline.unlearning.controls import random_groups, shuffled_tree
+from pipeline.unlearning.gates import gates_flat, gates_tree
+from pipeline.unlearning.guards import fixed_vector, guard_flat, guard_tree
+from pipeline.unlearning.weights import grad_ascent, grad_diff, group_adapter, npo, npo_attacked, rmu, scope_npo
 
 METHODS: dict[str, Callable[[Case], Choice]] = {
     "flat_frequency": flat_frequency.choose,

@@ -8,22 +8,21 @@ from typing import NamedTuple
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.corpora.targets import check_targets, choose_targets
-from pipeline.errors import PipelineError
-from pipeline.files import read_json, read_jsonl
-from pipeline.hierarchy.tree import FeatureTree, load_tree
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json, read_jsonl
+from pipeline.corpus.targets import check_targets, choose_targets
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary
-from pipeline.scope.documents import Documents
-from pipeline.scope.opening import open_documents
-from pipeline.settings.activations import ActivationsSettings
-from pipeline.settings.unlearning import UnlearningSettings
+from pipeline.scope.documents import Documents, open_documents
+from pipeline.tree.feature_tree import FeatureTree, load_tree
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Case, draw
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import no_edit
-from pipeline.unlearning.statistics import Firing, count_firing
+from pipeline.unlearning.firing import Firing, count_firing
+from pipeline.unlearning.settings import UnlearningSettings
 
 
 class Subject(NamedTuple):

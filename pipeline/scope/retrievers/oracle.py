@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.scope.documents import Documents
 from pipeline.scope.query import Query
-from pipeline.settings.scope import ScopeSettings
+from pipeline.scope.settings import ScopeSettings
 
 
 def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:

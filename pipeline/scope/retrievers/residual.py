@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.scope.documents import Documents
 from pipeline.scope.query import Query, contrasted, least_cosine
-from pipeline.settings.scope import ScopeSettings
+from pipeline.scope.settings import ScopeSettings
 
 
 def centred(documents: Documents, settings: ScopeSettings) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.scope.documents import Documents
 from pipeline.scope.query import Query
 from pipeline.scope.retrievers import residual, tree
-from pipeline.settings.scope import ScopeSettings
+from pipeline.scope.settings import ScopeSettings
 
 
 def score(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.scope.documents import Documents, standardised
 from pipeline.scope.query import Query, contrasted, shared_activity
 from pipeline.scope.retrievers.tree import node_activity
-from pipeline.settings.scope import ScopeSettings
+from pipeline.scope.settings import ScopeSettings
 
 
 def activity(documents: Documents, settings: ScopeSettings) -> np.ndarray:

@@ -7,10 +7,10 @@ told of them together.
 import numpy as np
 from scipy import sparse
 
-from pipeline.hierarchy.tree import FeatureTree
 from pipeline.scope.documents import Documents, standardised
 from pipeline.scope.query import Query, contrasted, shared_activity
-from pipeline.settings.scope import ScopeSettings
+from pipeline.scope.settings import ScopeSettings
+from pipeline.tree.feature_tree import FeatureTree
 
 
 def activity(documents: Documents, settings: ScopeSettings) -> np.ndarray:

@@ -1,1 +1,0 @@
-"""Finished runs side by side: what each one changed, and what that did."""

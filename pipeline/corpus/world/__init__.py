@@ -1,0 +1,1 @@
+"""The embedded fictional world, whose truth is known: its knowledge, documents and probes."""

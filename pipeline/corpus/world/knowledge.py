@@ -1,0 +1,95 @@
+"""The knowledge base: a tree domain > topic > entity, and five facts about every entity."""
+
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pipeline.core.errors import PipelineError
+from pipeline.corpus.settings import WorldSettings
+from pipeline.corpus.world.words import COMMON_RELATION, DOMAIN_RELATIONS, english, invented
+
+LEVELS = ("domain", "topic", "entity")
+
+
+class Relation(NamedTuple):
+    """A property that entities have, under two names."""
+
+    names: tuple[str, str]
+
+
+class Fact(NamedTuple):
+    """One attribute of one entity; ``pool`` holds the values it could have had, the true one among them."""
+
+    entity: str
+    relation: Relation
+    value: str
+    pool: tuple[str, ...]
+    path: tuple[str, str, str]
+
+    @property
+    def key(self) -> str:
+        """A stable name of the fact."""
+        return f"{self.entity}|{self.relation.names[0]}"
+
+
+class World(NamedTuple):
+    """Facts in tree order: domain by domain, topic by topic, entity by entity, attribute by attribute."""
+
+    facts: tuple[Fact, ...]
+
+    def entities(self) -> dict[tuple[str, str, str], list[Fact]]:
+        """The facts of each entity, by its path in the tree."""
+        by_path: dict[tuple[str, str, str], list[Fact]] = {}
+        for fact in self.facts:
+            by_path.setdefault(fact.path, []).append(fact)
+        return by_path
+
+    def topics(self) -> dict[tuple[str, str], list[tuple[str, str, str]]]:
+        """The entity paths of each topic, by its path in the tree."""
+        by_topic: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+        for path in self.entities():
+            by_topic.setdefault(path[:2], []).append(path)
+        return by_topic
+
+
+def make_world(settings: WorldSettings, seed: int) -> World:
+    """Draw a world. Every domain has four relations of its own and shares the fifth with all domains.
+
+    Two relations take values from one pool for the whole domain, two from a pool private to the topic, the shared one
+    from a pool common to all domains, so that siblings are truly entangled. Last names are unique by default while
+    first names recur in other domains: only the last name identifies the entity.
+    """
+    if settings.domains * 4 > len(DOMAIN_RELATIONS):
+        raise PipelineError(f"`world.domains` is {settings.domains}; the word list serves {len(DOMAIN_RELATIONS) // 4}")
+    rng = random.Random(seed)
+    taken = english()
+    relations = [Relation(names) for names in rng.sample(DOMAIN_RELATIONS, settings.domains * 4)]
+    common_pool = tuple(invented(settings.common_values, rng, taken))
+    names = _names(settings, rng, taken)
+    facts: list[Fact] = []
+    for d, domain in enumerate(invented(settings.domains, rng, taken, syllables=3)):
+        own = relations[4 * d : 4 * d + 4]
+        domain_pools = [tuple(invented(settings.domain_values, rng, taken)) for _ in range(2)]
+        for topic in invented(settings.topics_per_domain, rng, taken, syllables=3):
+            topic_pools = [tuple(invented(settings.topic_values, rng, taken)) for _ in range(2)]
+            pools = [*domain_pools, *topic_pools, common_pool]
+            for _ in range(settings.entities_per_topic):
+                entity = next(names)
+                for relation, pool in zip([*own, Relation(COMMON_RELATION)], pools, strict=True):
+                    facts.append(Fact(entity, relation, rng.choice(pool), pool, (domain, topic, entity)))
+    if len({fact.entity for fact in facts}) * len(pools) < len(facts):
+        raise PipelineError("`world.first_name_uses` and `world.last_name_uses` are too high for unique full names")
+    return World(tuple(facts))
+
+
+def _names(settings: WorldSettings, rng: random.Random, taken: set[str]) -> Iterator[str]:
+    """Full names in an order in which the reuses of a word are spread over domains and topics."""
+    total = settings.domains * settings.topics_per_domain * settings.entities_per_topic
+    n_first = -(-total // settings.first_name_uses)
+    n_last = -(-total // settings.last_name_uses)
+    first = [word.capitalize() for word in invented(n_first, rng, taken)]
+    last = [word.capitalize() for word in invented(n_last, rng, taken)]
+    # Entity i takes first name i mod n_first: its next use lies n_first entities on, in another domain by default.
+    # Last names are shifted once per full round of either list, so that no pair of words comes twice.
+    for i in range(total):
+        yield f"{first[i % n_first]} {last[(i + i // n_first * (n_last != total)) % n_last]}"

@@ -1,1 +1,0 @@
-"""Feature correlation, dendrogram, cuts, and their quality."""

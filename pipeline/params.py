@@ -1,0 +1,171 @@
+"""params.yaml and the overlays of a run become one checked configuration, complete with every default."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.core.errors import PipelineError
+from pipeline.core.settings import RunSettings, did_you_mean, parse, read_yaml
+from pipeline.corpus.settings import WORLD_LEVELS, CorpusSettings, WorldSettings
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.language_model.settings import LanguageModelSettings
+from pipeline.report.settings import ReportSettings
+from pipeline.sae.settings import SAESettings
+from pipeline.scope.settings import ScopeSettings
+from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
+from pipeline.unlearning.settings import UnlearningSettings
+from studies.world.settings import StudySettings
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole configuration: one field per section, in the order in which the stages read them."""
+
+    run: RunSettings = field(default_factory=RunSettings)
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+    world: WorldSettings = field(default_factory=WorldSettings)
+    language_model: LanguageModelSettings = field(default_factory=LanguageModelSettings)
+    activations: ActivationsSettings = field(default_factory=ActivationsSettings)
+    sae: SAESettings = field(default_factory=SAESettings)
+    correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
+    dendrogram: DendrogramSettings = field(default_factory=DendrogramSettings)
+    scope: ScopeSettings = field(default_factory=ScopeSettings)
+    unlearning: UnlearningSettings = field(default_factory=UnlearningSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
+    study: StudySettings = field(default_factory=StudySettings)
+
+
+class Layer(NamedTuple):
+    """One file of settings; a later layer's keys win."""
+
+    path: Path
+    keys: dict[str, Any]
+
+
+class Resolved(NamedTuple):
+    """A checked configuration and the sentence that says what it was made of."""
+
+    params: Params
+    sentence: str
+
+
+def resolve(params_file: Path, overlay_dir: Path, name: str | None) -> Resolved:
+    """``params_file`` under the overlay ``<overlay_dir>/<name>.yaml``, if there is one, and those that it extends."""
+    base = Layer(params_file, _sections(read_yaml(params_file)))
+    overlays = []
+    if name is not None and (overlay_dir / f"{name}.yaml").exists():
+        overlays = read_overlays(overlay_dir, name)
+    params = _check([base, *overlays])
+    return Resolved(params, _sentence(base, overlays, overlay_dir, name))
+
+
+def read_overlays(overlay_dir: Path, name: str, chain: tuple[str, ...] = ()) -> list[Layer]:
+    """An overlay behind all that it extends, in the order of application, each once."""
+    path = overlay_dir / f"{name}.yaml"
+    if name in chain:
+        raise PipelineError(f"{path} extends itself: {' -> '.join((*chain, name))}; remove one `extends`")
+    keys = read_yaml(path)
+    extends = keys.pop("extends", None) or []
+    if not isinstance(extends, list) or not all(isinstance(other, str) for other in extends):
+        raise PipelineError(f"{path}: `extends` is {extends!r}; it must be a list of names of files in {overlay_dir}/")
+    layers: list[Layer] = []
+    for other in extends:
+        if not (overlay_dir / f"{other}.yaml").exists():
+            known = (found.stem for found in overlay_dir.glob("*.yaml"))
+            raise PipelineError(f"{path} extends `{other}`, which is not in {overlay_dir}/{did_you_mean(other, known)}")
+        layers += [layer for layer in read_overlays(overlay_dir, other, (*chain, name)) if layer not in layers]
+    return [*layers, Layer(path, _sections(keys))]
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merge key by key; anything else in ``above`` replaces what is below, lists too."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = merge(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return merged
+
+
+def as_yaml(params: Params, inputs: dict[str, str]) -> str:
+    """The configuration as the text of a params file; ``inputs`` says what the local files that it names hold."""
+    content = {**_plain(dataclasses.asdict(params)), "inputs": inputs}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+
+
+def check_together(params: Params) -> None:
+    """Refuse what no section can see by itself."""
+    if params.language_model.source == "train":
+        check_layers(params.activations, params.language_model.tiny.layers, "the model trained here")
+    for key in ("targets", "more_methods"):
+        for level in getattr(params.unlearning, key):  # an overlay with other levels inherits the world's
+            if level not in (*params.corpus.levels, *WORLD_LEVELS):
+                close = did_you_mean(level, params.corpus.levels)
+                raise PipelineError(f"`unlearning.{key}` names the level `{level}`, which `corpus.levels` lacks{close}")
+    if params.corpus.source == "world":
+        check_world_targets(params.unlearning.targets, params.world)
+
+
+def check_world_targets(targets: Mapping[str, int], world: WorldSettings) -> None:
+    """Refuse before any stage runs what the embedded world lacks; of other corpora only `unlearn` knows the nodes."""
+    for level, nodes in world.nodes().items():
+        if targets.get(level, 0) >= nodes:
+            raise PipelineError(
+                f"`unlearning.targets.{level}` is {targets[level]}, but this world has {nodes} nodes of that level, "
+                f"numbered from 0; choose 0 to {nodes - 1}"
+            )
+
+
+def check_layers(activations: ActivationsSettings, n_layers: int, model: str) -> None:
+    """Refuse a hook point beyond the last layer of the model."""
+    last = max([activations.layer, *(int(name.split(".")[1]) for name in activations.also)])
+    if last >= n_layers:
+        raise PipelineError(
+            f"`activations.layer` is {last}, but {model} has {n_layers} layers; it must be 0 to {n_layers - 1}"
+        )
+
+
+def _sections(keys: dict[str, Any]) -> dict[str, Any]:
+    """A section whose keys are all commented out reads as null; it is an empty section."""
+    return {key: {} if value is None else value for key, value in keys.items()}
+
+
+def _check(layers: list[Layer]) -> Params:
+    """The merged layers as ``Params``; an error names the file that brought it."""
+    merged: dict[str, Any] = {}
+    errors: list[str | None] = []
+    for layer in layers:
+        merged = merge(merged, layer.keys)
+        try:
+            params = parse(Params, merged, "")
+            check_together(params)
+            errors.append(None)
+        except PipelineError as error:
+            errors.append(str(error))
+    if errors[-1] is None:  # what only a layer between refused does not matter
+        return params
+    culprit = layers[errors.index(errors[-1])].path
+    raise PipelineError(f"{culprit}: {errors[-1]}")
+
+
+def _sentence(base: Layer, overlays: list[Layer], overlay_dir: Path, name: str | None) -> str:
+    if name is None:
+        return f"configuration: {base.path} as it is (no run is selected)"
+    if not overlays:
+        return f"configuration of {name}: {base.path} as it is (there is no {overlay_dir / name}.yaml)"
+    below = "".join(f" and {layer.path}" for layer in overlays[:-1])
+    return f"configuration of {name}: {base.path}{below}, with {overlays[-1].path} applied"
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: YAML has no tuple."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Do trees, groups and single latents come back in another dictionary?"""

@@ -1,0 +1,119 @@
+"""Tables over runs, as rows of plain values: for the terminal, for Markdown, for programs."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from pipeline.report.families import FAMILIES
+from pipeline.report.methods import absent, in_order, kind_of
+from pipeline.report.runs import Run, changes, levels
+
+INTERVAL = 1.96  # standard errors: half a 95 % interval
+_SAE = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
+_TREE = ("groups", "stability_ari", "stability_null", "coherence_lift")
+_FORGETTING = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio")
+
+
+def comparison(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
+    """Title -> rows: what each run changed, its dictionary, its tree, and what its edits did at every level.
+
+    ``±`` is half a 95 % interval over the items of one run. A figure that a run did not compute is left empty.
+    """
+    content = {
+        "what each run changed": what_changed(runs),
+        "dictionary": _rows(runs, "sae", _SAE),
+        "hierarchy": _rows(runs, "hierarchy", _tree_names(runs)),
+    }
+    for level in levels(runs):
+        content[f"forgetting one {level}"] = _forgetting(runs, level)
+    content["not measured, and why"] = not_measured(runs)
+    for prefix, (title, _) in FAMILIES.items():
+        content[title] = _family(runs, prefix)
+    return {title: rows for title, rows in content.items() if rows}
+
+
+def what_changed(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Of each run, the settings that differ from the run before it in the list."""
+    rows = [{"run": run.name, "setting": "", "before": "", "now": ""} for run in runs[:1]]
+    for before, run in pairwise(runs):
+        found = changes(before.params, run.params) or {"nothing": ("", "")}
+        for k, (name, (old, new)) in enumerate(found.items()):
+            rows.append({"run": "" if k else run.name, "setting": name, "before": str(old), "now": str(new)})
+    return rows
+
+
+def figure(run: Run, key: str, name: str) -> str | None:
+    """``0.973 ± 0.004``; None where the run has no such figure."""
+    means, stderrs = run.means(key), run.stderrs(key)
+    if name not in means:
+        return None
+    digits = 1 if name.endswith("_drop") or name == "l0" else 0 if name.startswith("groups") else 3
+    interval = f" ± {INTERVAL * stderrs[name]:.{digits}f}" if name in stderrs else ""
+    return f"{means[name]:.{digits}f}{interval}"
+
+
+def as_markdown(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The tables one below the other, each under its title."""
+    parts = []
+    for title, rows in content.items():
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |", "|---" * len(names) + "|"]
+        lines += [f"| {' | '.join(_cell(row.get(name)) for name in names)} |" for row in rows]
+        parts.append("\n".join([f"### {title[0].upper()}{title[1:]}", "", *lines]))
+    return "\n\n".join(parts)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value).replace("|", "\\|")
+
+
+def _tree_names(runs: Sequence[Run]) -> list[str]:
+    """Figures of the whole tree, then those of its cuts, the finest cut first: there groups are most alike."""
+    known = list(dict.fromkeys(name for run in runs for name in run.means("hierarchy")))
+    whole = [name for name in known if "_level_" not in name]
+    cuts = sorted({name.rsplit("_", 1)[1] for name in known if "_level_" in name}, reverse=True)
+    return [*whole, *(f"{name}_level_{cut}" for cut in cuts for name in _TREE)]
+
+
+def _rows(runs: Sequence[Run], key: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a figure, one column a run."""
+    rows = [{"figure": name} | {run.name: figure(run, key, name) for run in runs} for name in names]
+    return [row for row in rows if any(row[run.name] for run in runs)]
+
+
+def _forgetting(runs: Sequence[Run], level: str) -> list[dict[str, Any]]:
+    """One row a method and run, so that the runs of one method stand below each other; category by category."""
+    known = dict.fromkeys(method for run in runs for method in run.methods(level))
+    return [
+        {"kind": kind_of(method), "method": method, "run": run.name}
+        | {name: figure(run, f"unlearning/{method}/{level}", name) for name in _FORGETTING}
+        for method in in_order(list(known))
+        for run in runs
+        if method in run.methods(level)
+    ]
+
+
+def not_measured(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Of every run, the methods that another run has on a level and it has not, with the reason."""
+    rows = []
+    for level in levels(runs):
+        anywhere = {method for run in runs for method in run.methods(level)}
+        for run in runs:
+            reasons = absent(run.methods(level), level, run.params.get("unlearning", {}))
+            missing = {method: why for method, why in reasons.items() if method in anywhere}
+            for why in dict.fromkeys(missing.values()):
+                names = ", ".join(method for method, reason in missing.items() if reason == why)
+                rows.append({"run": run.name, "level": level, "methods": names, "why": why})
+    return rows
+
+
+def _family(runs: Sequence[Run], prefix: str) -> list[dict[str, Any]]:
+    """One row an entry of the family and run."""
+    keys = [key for key in dict.fromkeys(key for run in runs for key in run.entries) if key.startswith(f"{prefix}/")]
+    names = list(dict.fromkeys(name for key in keys for run in runs for name in run.means(key)))
+    return [
+        {"": key.split("/", 1)[1], "run": run.name} | {name: figure(run, key, name) for name in names}
+        for key in keys
+        for run in runs
+        if run.means(key)
+    ]

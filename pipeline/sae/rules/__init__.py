@@ -1,0 +1,1 @@
+"""The activation rules a dictionary can be trained with, one signature."""

@@ -1,0 +1,1 @@
+"""Products with a few active latents per row, and their gradients."""

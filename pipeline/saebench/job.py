@@ -1,0 +1,113 @@
+"""What one sae-bench worker is to do: plain data that travels as JSON from ``run`` to ``worker``."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.files import fingerprint, write_json
+from pipeline.core.settings import require
+
+EVALS = ("core", "sparse_probing", "scr", "tpp", "sae_probes", "absorption", "unlearning")
+
+# What sae-bench writes into `eval_type_id` for each of our names.
+TYPE_IDS = {name: name for name in EVALS} | {
+    "absorption": "absorption_first_letter",
+    "sae_probes": "sparse_probing_sae_probes",
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Where a latent fires with code z it gets ``factor z + value`` instead, one number of each a latent."""
+
+    latents: tuple[int, ...]  # in the order of their groups
+    values: tuple[float, ...]  # in the dictionary's own units
+    factors: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.latents) == len(self.values) == len(self.factors),
+            f"an edit of {len(self.latents)} latents has {len(self.values)} values and {len(self.factors)} factors",
+        )
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """How sae-bench runs. The defaults are the seed's configuration of sparse probing, to the letter."""
+
+    data: str = "hub"  # "hub": sae-bench's own data sets; "local": the labelled texts of data/corpus
+    dtype: str = "bfloat16"  # of the language model and the SAE
+    device: str = "cuda"
+    context_length: int = 128  # tokens per text
+    llm_batch_size: int = 32  # texts
+    sae_batch_size: int = 125  # texts
+    probe_train_size: int = 4000  # texts per probe, half of them of the class; fewer where local data has fewer
+    probe_test_size: int = 1000  # texts per probe
+    k_values: tuple[int, ...] = (1, 2, 5, 10, 20, 50)  # latents per sparse probe
+    ablation_sizes: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 500)  # latents removed by SCR and TPP
+    probe_epochs: int = 20  # epochs of the probes of SCR and TPP
+    core_reconstruction_batches: int = 200  # batches of 16 sequences for KL and cross-entropy
+    core_sparsity_batches: int = 2000  # batches of 16 sequences for L0, variance and densities
+    core_dtype: str = "float32"  # bf16 averages the cross-entropy in steps of 1/32
+    unlearning_sequences: int = 1024  # sequences of the forget and the retain corpus that rank the latents
+    unlearning_length: int = 1024  # tokens per sequence
+    forget_corpus: str = ""  # path of the gated bio-forget-corpus.jsonl, for the unlearning eval
+    question_ids: str = ""  # folder with sae-bench's stored ids of known questions; else they are found (about 20 min)
+    seed: int = 42
+    threads: int = 1  # CPU threads of the worker
+
+    def __post_init__(self) -> None:
+        require(self.data in ("hub", "local"), f"`data` must be hub or local, not {self.data!r}")
+        for name in ("dtype", "core_dtype"):
+            value = getattr(self, name)
+            require(value in ("float32", "bfloat16"), f"`{name}` must be float32 or bfloat16, not {value!r}")
+        require(bool(self.k_values) and min(self.k_values) > 0, "`k_values` must be positive numbers of latents")
+        for name in ("context_length", "llm_batch_size", "sae_batch_size", "probe_train_size", "probe_test_size"):
+            require(getattr(self, name) > 0, f"`{name}` must be at least 1")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One worker's work. Paths are absolute: the worker does not run in the caller's directory."""
+
+    model_dir: Path
+    sae_dir: Path
+    corpus_dir: Path
+    out_dir: Path
+    evals: tuple[str, ...]
+    hook_layer: int
+    hook_name: str
+    model_name: str  # what sae-bench records, and keys its caches by
+    content: str  # fingerprint of the model's, the SAE's and the corpus' files, of this adapter and the packages
+    settings: BenchSettings = field(default_factory=BenchSettings)
+    edits: dict[str, Edit] = field(default_factory=dict)
+
+    @property
+    def device(self) -> str:
+        return self.settings.device
+
+    def fingerprint(self, name: str) -> str:
+        """A hash of all that shapes the result of eval ``name``; a stored result with another hash is stale."""
+        settings = dataclasses.asdict(self.settings)
+        del settings["threads"], settings["device"]
+        edits = {edit: dataclasses.asdict(value) for edit, value in self.edits.items()}
+        return fingerprint([name, self.hook_name, self.model_name, self.content, settings, edits])
+
+    def write(self, path: Path) -> None:
+        """Save for the worker."""
+        write_json(path, json.loads(json.dumps(dataclasses.asdict(self), default=str)))
+
+
+def read_job(path: Path) -> Job:
+    """The job that ``Job.write`` saved."""
+    raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.pop("settings").items()}
+    edits = {
+        name: Edit(*(tuple(edit[key]) for key in ("latents", "values", "factors")))
+        for name, edit in raw.pop("edits").items()
+    }
+    folders = {name: Path(raw.pop(name)) for name in ("model_dir", "sae_dir", "corpus_dir", "out_dir")}
+    evals = tuple(raw.pop("evals"))
+    return Job(**raw, **folders, evals=evals, settings=BenchSettings(**settings), edits=edits)

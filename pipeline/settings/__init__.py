@@ -1,1 +1,0 @@
-"""One frozen dataclass per section of params.yaml; the meaning and unit of each key stand there."""

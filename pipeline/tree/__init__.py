@@ -1,0 +1,1 @@
+"""Correlation of latents, the dendrogram, its cuts and their stability."""

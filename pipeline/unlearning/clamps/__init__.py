@@ -1,0 +1,1 @@
+"""Clamps: chosen latents are set to a value wherever they fire."""

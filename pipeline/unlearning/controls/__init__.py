@@ -1,0 +1,1 @@
+"""Controls: what any edit of that size would forget and break."""

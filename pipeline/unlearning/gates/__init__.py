@@ -1,0 +1,1 @@
+"""Learned gates: multipliers of codes, trained through the upper layers."""

@@ -1,0 +1,137 @@
+"""Learned gates: multipliers of latents' codes, trained through the upper layers from the stored residual stream.
+
+    z'_i = m_i z_i,   m = max(FLOOR, 1 - A theta),   theta >= 0
+
+A [s, g] says which latents (s) each gate (g) closes: itself alone in ``gates_flat``, a node of the tree in
+``gates_tree``. Adam minimises
+
+    forget terms + sum over relations of w KL(original || gated) + sparsity * sum_g price_g theta_g
+
+with every theta put back to 0 where a step takes it below (the proximal step of an L1 penalty on theta >= 0). Only the
+gates are trained; the model and the dictionary stay. The linear form matters: a sigmoid gate saturates, and the penalty
+wins before it closes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from pipeline.core.errors import PipelineError
+from pipeline.language_model.hooks import upper_layers
+from pipeline.unlearning.case import Case
+from pipeline.unlearning.edit import Edit, no_edit
+from pipeline.unlearning.gates.lesson import Lesson, lesson_of, together
+from pipeline.unlearning.gates.losses import forget_loss, retained
+from pipeline.unlearning.settings import GateSettings
+
+FLOOR = -3.0  # least multiplier: a closed gate may turn a latent round, but not without bound
+
+Runner = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+
+
+class Gates(NamedTuple):
+    """The gates that may be closed: which latents each one holds, and what it costs."""
+
+    members: list[np.ndarray]  # latent ids, one array a gate
+    price_g: np.ndarray
+
+    def membership(self, d_sae: int) -> torch.Tensor:
+        """A as a sparse float32 tensor [s, g]."""
+        latent = np.concatenate(self.members)
+        gate = np.repeat(np.arange(len(self.members)), [len(members) for members in self.members])
+        size = (d_sae, len(self.members))
+        ones = torch.ones(len(latent))
+        return torch.sparse_coo_tensor(np.stack([latent, gate]), ones, size, check_invariants=False).coalesce()
+
+
+def multipliers(membership_sg: torch.Tensor, theta_g: torch.Tensor) -> torch.Tensor:
+    """What each latent's code is multiplied by, float32 [s]."""
+    return (1 - torch.sparse.mm(membership_sg, theta_g[:, None])[:, 0]).clamp(min=FLOOR)
+
+
+def candidates(case: Case, method: str, gates: Gates, settings: GateSettings) -> Iterator[Edit]:
+    """One training run a learning rate; each gives an edit at every strength, ``theta`` times so much."""
+    lesson = lesson_of(case)
+    membership_sg = gates.membership(case.train.dictionary.d_sae)
+    for rate in settings.learning_rates:
+        theta_g = trained(case, lesson, gates, settings, rate)
+        for strength in settings.strengths:
+            edit = gate_edit(case, method, gates, membership_sg, strength * theta_g)
+            if len(edit.latents):
+                yield edit._replace(settings={"learning_rate": rate, "strength": strength, "groups": len(edit.groups)})
+
+
+def gate_edit(case: Case, method: str, gates: Gates, membership_sg: torch.Tensor, theta_g: torch.Tensor) -> Edit:
+    """The gates as an edit; a latent belongs to the largest closed gate that holds it."""
+    closed = [g for g in torch.nonzero(theta_g).flatten().tolist()]
+    closed.sort(key=lambda g: -len(gates.members[g]))
+    placed: set[int] = set()
+    groups = []
+    for g in closed:
+        fresh = [int(latent) for latent in gates.members[g] if int(latent) not in placed]
+        placed.update(fresh)
+        groups += [tuple(fresh)] if fresh else []
+    latents = torch.tensor([latent for group in groups for latent in group], dtype=torch.long)
+    factors = multipliers(membership_sg, theta_g)[latents]
+    edit = no_edit(case.level, case.target, case.layer)
+    return edit._replace(
+        method=method, latents=latents, factors=factors, values=torch.zeros_like(factors), groups=tuple(groups)
+    )
+
+
+def trained(case: Case, lesson: Lesson, gates: Gates, settings: GateSettings, rate: float) -> torch.Tensor:
+    """``theta`` after ``steps`` steps from 0, float32 [g]."""
+    if not lesson.questions:
+        raise PipelineError(f"gates learn from probes, and {' / '.join(case.target)} has none to train on")
+    rng = np.random.default_rng(case.seed)
+    membership_sg = gates.membership(case.train.dictionary.d_sae)
+    price_g = torch.from_numpy(gates.price_g).float()
+    theta_g = torch.zeros(len(gates.members), requires_grad=True)
+    optimizer = torch.optim.Adam([theta_g], lr=rate, betas=(0.9, 0.98))
+    with upper_layers(case.train.model, case.layer) as run, torch.enable_grad():
+        for _ in range(settings.steps):
+            change = _gating(case, multipliers(membership_sg, theta_g))
+            loss = _loss(lesson, settings, rng, change, run) + settings.sparsity * (price_g * theta_g).sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            theta_g.data.clamp_(min=0)
+    return theta_g.detach()
+
+
+def _gating(case: Case, multiplier_s: torch.Tensor) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """``x + ((m - 1) z) W_dec`` on editable positions."""
+    dictionary = case.train.dictionary
+
+    def change(resid_btd: torch.Tensor, editable_bt: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            codes_bts = dictionary.encode(resid_btd.float()) * editable_bt[..., None]
+        changed_btd = ((multiplier_s.to(codes_bts.device) - 1) * codes_bts) @ dictionary.W_dec
+        return resid_btd + changed_btd.to(resid_btd.dtype)
+
+    return change
+
+
+def _loss(
+    lesson: Lesson, settings: GateSettings, rng: np.random.Generator, change: Callable, run: Runner
+) -> torch.Tensor:
+    """One fresh batch: what is left of the target, and how far everything else has moved."""
+    some = _some(lesson.questions, settings.forget_batch, rng)
+    rows = [row for question in some for row in question.rows]
+    logits_btv = _logits(rows, change, run)
+    loss = forget_loss(logits_btv, [question.question for question in some], settings.forget_terms)
+    for name, pool in lesson.kept.items():
+        kept = _some(pool, settings.retain_batch[name], rng)
+        loss = loss + settings.retain_weights[name] * retained(_logits([k.row for k in kept], change, run), kept)
+    return loss
+
+
+def _logits(rows: Sequence, change: Callable, run: Runner) -> torch.Tensor:
+    batch = together(rows)
+    return run(change(batch.resid_btd, batch.editable_bt), batch.mask_bt)
+
+
+def _some(pool: Sequence, size: int, rng: np.random.Generator) -> list:
+    return [pool[i] for i in rng.choice(len(pool), min(size, len(pool)), replace=False)]

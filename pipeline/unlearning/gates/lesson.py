@@ -1,0 +1,121 @@
+"""What gates learn from: the train bench's inputs as rows of its stored residual stream."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from pipeline.language_model.answers import Question
+from pipeline.language_model.hooks import upper_layers
+from pipeline.unlearning.bench import Bench
+from pipeline.unlearning.case import Case
+from pipeline.unlearning.damage import relations
+from pipeline.unlearning.firing import RETAINED
+
+CHUNK = 64  # rows in one pass of the unedited model
+
+
+class Row(NamedTuple):
+    """One input without its padding."""
+
+    resid_td: torch.Tensor
+    editable_t: torch.Tensor
+
+
+class Asked(NamedTuple):
+    """A question about the target with the rows of its inputs."""
+
+    question: Question
+    rows: list[Row]
+
+
+class Kept(NamedTuple):
+    """An input whose predictions must stay: where they are compared, and what they were."""
+
+    row: Row
+    positions_p: torch.Tensor  # int64: a prompt's last position, all of a text's
+    original_pv: torch.Tensor  # log-probabilities
+
+
+class Lesson(NamedTuple):
+    questions: list[Asked]
+    kept: dict[str, list[Kept]]  # relation -> inputs; those that there are
+
+
+class Batch(NamedTuple):
+    resid_btd: torch.Tensor
+    mask_bt: torch.Tensor
+    editable_bt: torch.Tensor
+
+
+def together(rows: Sequence[Row]) -> Batch:
+    """Rows as one batch, padded on the right."""
+    mask_bt = pad_sequence([torch.ones_like(row.editable_t, dtype=torch.long) for row in rows], batch_first=True)
+    resid_btd = pad_sequence([row.resid_td for row in rows], batch_first=True)
+    return Batch(resid_btd, mask_bt, pad_sequence([row.editable_t for row in rows], batch_first=True))
+
+
+def lesson_of(case: Case) -> Lesson:
+    """The target's questions; prompts of siblings and others (their answers are to stay), and general texts."""
+    bench = case.train
+    rows = _rows(bench)
+    of_probe = relations(bench.probes, case.target)
+    kept = {}
+    for relation in RETAINED:
+        prompts = [
+            (rows[q, 0], torch.tensor([bench.questions[q].n_prompt - 1]))
+            for q, name in enumerate(of_probe)
+            if name == relation
+        ]
+        pool = _texts(case) if relation == "general" else prompts
+        if pool:
+            kept[relation] = _with_original(case, pool)
+    return Lesson(asked(bench, case.target, "forget"), kept)
+
+
+def asked(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Asked]:
+    """The bench's questions of one relation to the target."""
+    rows = _rows(bench)
+    of_probe = relations(bench.probes, target)
+    return [
+        Asked(question, [rows[q, i] for i in range(len(question.inputs))])
+        for q, (question, name) in enumerate(zip(bench.questions, of_probe, strict=True))
+        if name == wanted
+    ]
+
+
+def _rows(bench: Bench) -> dict[tuple[int, int], Row]:
+    """The row of every input of every question."""
+    return {place: _row(bench, i, r) for i, batch in enumerate(bench.exam) for r, place in enumerate(batch.rows)}
+
+
+def _row(bench: Bench, i: int, r: int) -> Row:
+    length = int(bench.batches[i].mask_bt[r].sum())
+    return Row(bench.resid[i][r, :length], bench.editable(bench.batches[i])[r, :length])
+
+
+def _texts(case: Case) -> list[tuple[Row, torch.Tensor]]:
+    bench = case.train
+    of_text = relations(bench.texts, case.target)
+    found = []
+    for i, batch in enumerate(bench.reading, start=len(bench.exam)):
+        for r, (x, _) in enumerate(batch.rows):
+            if of_text[x] == "general":
+                row = _row(bench, i, r)
+                found.append((row, torch.arange(len(row.resid_td))))
+    return found
+
+
+@torch.no_grad()
+def _with_original(case: Case, pool: list[tuple[Row, torch.Tensor]]) -> list[Kept]:
+    """The unedited model's log-probabilities at the compared positions, computed once."""
+    kept = []
+    with upper_layers(case.train.model, case.layer) as run:
+        for start in range(0, len(pool), CHUNK):
+            part = pool[start : start + CHUNK]
+            batch = together([row for row, _ in part])
+            logits_btv = run(batch.resid_btd, batch.mask_bt)
+            for (row, positions_p), logits_tv in zip(part, logits_btv, strict=True):
+                kept.append(Kept(row, positions_p, logits_tv[positions_p].float().log_softmax(-1)))
+    return kept

@@ -1,0 +1,1 @@
+"""Guards: a detector decides where an edit acts."""

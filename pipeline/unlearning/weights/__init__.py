@@ -1,0 +1,1 @@
+"""Edits of weights: trained to forget, persistent, without a hook."""

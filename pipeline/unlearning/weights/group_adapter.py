@@ -1,0 +1,130 @@
+"""Group-guided weights: low-rank adapters that can only act where silencing the target's groups is felt.
+
+The groups are those that ``subtree`` chooses on dev. Every linear map W above the edited layer gets ``W + C D``: the r
+rows of D are the directions in which its input changes when the groups are masked on the target's text (the first right
+singular vectors of that change), and only C, at first zero, is trained, with NPO's loss and calibration against an
+attacker who relearns meanwhile. What does not excite the groups has no component along D and passes as before, whether
+there is text to retain it or not. The sum is an ordinary weight: no hook, nothing to remove. After SSPU (Wang et al.
+2025), which confines an update to the subspace of single features, and CRISP (Ashuach et al. 2026), whose adapters
+silence them.
+"""
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from transformers import PreTrainedModel
+
+from pipeline.language_model.hooks import decoder_layers, rewriting
+from pipeline.unlearning.apply import rewrite
+from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.clamps import subtree
+from pipeline.unlearning.damage import relations
+from pipeline.unlearning.edit import Edit
+from pipeline.unlearning.weights.npo import preferring
+from pipeline.unlearning.weights.training import full_lesson, terms_of, two_phases, weight_edits
+
+
+class LowRank(nn.Module):
+    """``W -> W + C D`` with D [r, in] fixed and C [out, r] trained from zero."""
+
+    def __init__(self, n_out: int, directions_rd: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("directions_rd", directions_rd)
+        self.change_or = nn.Parameter(torch.zeros(n_out, len(directions_rd), device=directions_rd.device))
+
+    def forward(self, weight_od: torch.Tensor) -> torch.Tensor:
+        return weight_od + (self.change_or @ self.directions_rd).to(weight_od.dtype)
+
+
+def choose(case: Case) -> Choice:
+    """One training run on the groups of ``subtree``'s choice; dev chooses the strength."""
+    return choose_on(case, case.once(subtree.choose).edit, "group_adapter")
+
+
+def choose_on(case: Case, groups: Edit, method: str) -> Choice:
+    """The same on the groups of any edit."""
+    edits = weight_edits(case, method, case.settings.group_adapter.strengths, adapted(case, groups))
+    return sweep(case, (edit._replace(groups=groups.groups) for edit in edits))
+
+
+def adapted(case: Case, groups: Edit) -> PreTrainedModel:
+    """A copy of the model with its trained adapters merged into the weights."""
+    settings = case.settings.group_adapter
+    felt = felt_directions(case, groups, case.settings.adapter_rank)
+    model = copy.deepcopy(case.train.model).requires_grad_(False)
+    modules = dict(model.named_modules())
+    adapters = {name: LowRank(len(modules[name].weight), directions_rd) for name, directions_rd in felt.items()}
+    for name, adapter in adapters.items():
+        parametrize.register_parametrization(modules[name], "weight", adapter)
+    parameters = [adapter.change_or for adapter in adapters.values()]
+    terms = terms_of(case, model, full_lesson(case), settings, preferring(settings.beta))
+    two_phases(parameters, terms, settings)
+    return _merged(case.train.model, adapters)
+
+
+def _merged(model: PreTrainedModel, adapters: dict[str, LowRank]) -> PreTrainedModel:
+    merged = copy.deepcopy(model)
+    modules = dict(merged.named_modules())
+    with torch.no_grad():
+        for name, adapter in adapters.items():
+            modules[name].weight.copy_(adapter(modules[name].weight))
+    return merged
+
+
+def felt_directions(case: Case, groups: Edit, rank: int) -> dict[str, torch.Tensor]:
+    """For every linear map above the layer: the directions [r, in] in which its input changes on the target's text.
+
+    The change is that between the model as it is and the model with the groups masked (set to zero where they fire).
+    """
+    model, masked = case.train.model, groups._replace(values=torch.zeros_like(groups.values))
+    names = {module: name for name, module in model.named_modules()}
+    above = decoder_layers(model)[case.layer + 1 :]
+    linear = {names[module]: module for module in above.modules() if isinstance(module, nn.Linear)}
+    change = {name: [] for name in linear}
+    for plain, edited in zip(_inputs(case, linear, None), _inputs(case, linear, masked), strict=True):
+        for name in linear:
+            change[name].append(edited[name] - plain[name])
+    return {name: _principal(torch.cat(parts), rank) for name, parts in change.items()}
+
+
+def _principal(change_nd: torch.Tensor, rank: int) -> torch.Tensor:
+    """The eigenvectors of the largest eigenvalues of ``change^T change``, [r, d]."""
+    gram_dd = change_nd.double().T @ change_nd.double()
+    return torch.linalg.eigh(gram_dd).eigenvectors[:, -rank:].T.float().contiguous()
+
+
+@torch.no_grad()
+def _inputs(case: Case, linear: dict[str, nn.Linear], masked: Edit | None) -> Iterator[dict[str, torch.Tensor]]:
+    """The inputs [n, in] of the linear maps on each batch of the target's train probes and texts."""
+    bench, seen = case.train, {}
+
+    def keep(name: str) -> object:
+        return module_of[name].register_forward_pre_hook(lambda _, args: seen.__setitem__(name, args[0]))
+
+    module_of = linear
+    handles = [keep(name) for name in linear]
+    of_item = [relations(bench.probes, case.target), relations(bench.texts, case.target)]
+    try:
+        for i, batch in enumerate(bench.batches):
+            source = of_item[i >= len(bench.exam)]
+            rows = [row for row, (item, _) in enumerate(batch.rows) if source[item] == "forget"]
+            if not rows:
+                continue
+            editable_bt = bench.editable(batch)[rows]
+            ids_bt, mask_bt = (t[rows].to(bench.model.device) for t in (batch.ids_bt, batch.mask_bt))
+            if masked is None:
+                bench.model(input_ids=ids_bt, attention_mask=mask_bt)
+            else:
+
+                def change(x: torch.Tensor, editable_bt: torch.Tensor = editable_bt) -> torch.Tensor:
+                    return rewrite(masked, bench.dictionary, x, editable_bt)
+
+                with rewriting(bench.model, case.layer, "resid_post", change):
+                    bench.model(input_ids=ids_bt, attention_mask=mask_bt)
+            yield {name: x_btd[editable_bt].float() for name, x_btd in seen.items()}
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,85 @@
+"""RMU (Li et al. 2024, WMDP): the target's hidden states are steered to one random direction, all others held.
+
+Loss = mean |h(x) - c u|^2 on the target + w mean |h(x) - h_original(x)|^2 on what is kept, h the residual stream that
+leaves the edited layer, u a random unit vector, c a multiple of the stream's mean norm; both terms are in units of the
+original's mean |h|^2. Only the last linear map of each layer up to it (the MLP's output) is trained. Calibration
+follows as for the other methods, with the same hold.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from pipeline.language_model.hooks import capture, decoder_layers
+from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.weights.calibration import indifference, option_scores
+from pipeline.unlearning.weights.examples import Padded, draw, padded
+from pipeline.unlearning.weights.training import Terms, full_lesson, two_phases, weight_edits
+
+N_LAYERS = 3  # layers whose MLP outputs are trained, the edited one the last
+
+
+def choose(case: Case) -> Choice:
+    """One training run; dev chooses the strength."""
+    return sweep(case, weight_edits(case, "rmu", case.settings.rmu.strengths, steered(case)))
+
+
+def steered(case: Case) -> PreTrainedModel:
+    """A copy of the model, steered and calibrated."""
+    settings, original, layer = case.settings.rmu, case.train.model, case.layer
+    lesson, pad, rng = full_lesson(case), case.train.tokenizer.pad_token_id, np.random.default_rng(case.seed)
+    model = copy.deepcopy(original).requires_grad_(False)
+    parameters = [_output_map(decoder_layers(model)[i]).weight.requires_grad_(True) for i in _trained_layers(layer)]
+    norm, power = _scale(case)
+    width = model.config.get_text_config().hidden_size
+    towards_d = torch.from_numpy(rng.standard_normal(width)).float().to(model.device)
+    towards_d *= case.settings.rmu_steering * norm / towards_d.norm()
+
+    def batch(pool: list, size: int) -> Padded:
+        return padded(draw(pool, size, rng), pad, model.device)
+
+    def forgetting() -> torch.Tensor:
+        some = batch(lesson.forget[0], settings.forget_batch)
+        return (_states(model, some, layer) - towards_d).square().mean() / power
+
+    def keeping() -> torch.Tensor:
+        total = torch.zeros((), device=model.device)
+        for name, (pool,) in lesson.retain.items():
+            some = batch(pool, settings.retain_batch[name])
+            with torch.no_grad():
+                wanted = _states(original, some, layer)
+            total = total + (_states(model, some, layer) - wanted).square().mean() / power
+        return settings.retain_weight * total
+
+    def calibrating() -> torch.Tensor:
+        some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)
+        return indifference(option_scores(model, [lesson.questions[i] for i in some], pad))
+
+    two_phases(parameters, Terms(forgetting, keeping, calibrating if lesson.questions else None), settings)
+    return model
+
+
+def _trained_layers(layer: int) -> range:
+    return range(max(0, layer - N_LAYERS + 1), layer + 1)
+
+
+def _output_map(layer: nn.Module) -> nn.Linear:
+    """The last linear map of a decoder layer."""
+    return [module for module in layer.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def _states(model: PreTrainedModel, batch: Padded, layer: int) -> torch.Tensor:
+    """``resid_post`` of the batch's own tokens but the first, float32 [n, d]."""
+    with capture(model, {"resid": (layer, "resid_post")}) as seen:
+        model(input_ids=batch.ids_bt, attention_mask=batch.mask_bt)
+    return seen["resid"][:, 1:][batch.mask_bt[:, 1:].bool()].float()
+
+
+def _scale(case: Case) -> tuple[float, float]:
+    """Mean norm of the stream and mean of its squared coordinates, over the train bench."""
+    bench = case.train
+    rows = torch.cat([x[bench.editable(b)].float() for b, x in zip(bench.batches, bench.resid, strict=True)])
+    return rows.norm(dim=-1).mean().item(), rows.square().mean().item()

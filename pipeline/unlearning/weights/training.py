@@ -1,0 +1,150 @@
+"""Fine-tuning that forgets: a forget loss on the target, KL to the original model elsewhere, then calibration.
+
+    phase 1   forget loss + w KL(original || model)
+    phase 2   indifference among the options of the target's probes + w KL(original || model)
+
+With ``attack_steps`` both first terms are the mean of those of the model and of its attacker (``attacker``).
+AdamW without decay at a constant rate, gradients clipped at norm 1. The first phase is short: what it breaks the second
+heals. Candidates are points on the straight line from the original weights through the trained ones; dev chooses.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.language_model.answers import Question, tokenize
+from pipeline.unlearning.bench import Bench
+from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.damage import relations
+from pipeline.unlearning.edit import Edit, no_edit
+from pipeline.unlearning.settings import TrainingSettings
+from pipeline.unlearning.weights.attacker import Attacker
+from pipeline.unlearning.weights.calibration import indifference, option_scores
+from pipeline.unlearning.weights.examples import Example, by_length, documents, draw, examples, padded
+from pipeline.unlearning.weights.losses import divergence, token_logprobs
+
+# Of the model's and the original's log-probabilities of the true tokens, and which tokens count: [b, t - 1] each.
+ForgetLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Lesson(NamedTuple):
+    """What a training run forgets and what it keeps, in pools of like length; a batch is drawn from every pool."""
+
+    forget: list[list[Example]]
+    retain: dict[str, list[list[Example]]]  # relation -> pools: sibling, other, general; those that there are
+    questions: list[Question]  # of the target's probes, for calibration
+
+
+def full_lesson(case: Case) -> Lesson:
+    """All that the train split has of the target, of its siblings, of the rest of the tree and of general text."""
+    retain = {name: examples(case.train, case.target, name) for name in ("sibling", "other")}
+    retain["general"] = documents(case.train, case.target, "general")
+    questions = questions_of(case.train, case.target)
+    forget = examples(case.train, case.target, "forget")
+    return Lesson([forget], {name: [pool] for name, pool in retain.items() if pool}, questions)
+
+
+def questions_of(bench: Bench, target: tuple[str, ...]) -> list[Question]:
+    """The target's probes as tokenised questions."""
+    of_probe = relations(bench.probes, target)
+    return [tokenize(p, bench.tokenizer) for p, name in zip(bench.probes, of_probe, strict=True) if name == "forget"]
+
+
+def choose(case: Case, method: str, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> Choice:
+    """One training run; dev chooses the strength."""
+    return sweep(case, weight_edits(case, method, settings.strengths, trained(case, lesson, settings, loss)))
+
+
+def weight_edits(case: Case, method: str, strengths: Iterable[float], model: PreTrainedModel) -> Iterator[Edit]:
+    """Edits on the line from the case's model (strength 0) to a trained one (1) and beyond."""
+    original = {name: tensor.detach() for name, tensor in case.train.model.named_parameters()}
+    learnt = {name: tensor.detach() for name, tensor in model.named_parameters()}
+    changed = {name: tensor for name, tensor in learnt.items() if not torch.equal(tensor, original[name])}
+    for strength in strengths:
+        weights = {name: torch.lerp(original[name], tensor, strength) for name, tensor in changed.items()}
+        edit = no_edit(case.level, case.target, case.layer)
+        yield edit._replace(method=method, weights=weights, settings={"strength": strength})
+
+
+def trained(case: Case, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> PreTrainedModel:
+    """A copy of the model with all weights trained."""
+    model = copy.deepcopy(case.train.model).requires_grad_(True)
+    two_phases(list(model.parameters()), terms_of(case, model, lesson, settings, loss), settings)
+    return model
+
+
+class Terms(NamedTuple):
+    """The terms of the loss, each on a fresh batch; nothing calibrates where the target has no probes."""
+
+    forgetting: Callable[[], torch.Tensor]
+    keeping: Callable[[], torch.Tensor]
+    calibrating: Callable[[], torch.Tensor] | None
+
+
+def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> Terms:
+    """A forget loss on the true tokens, KL to the original model on what is kept, indifference among options."""
+    rng = np.random.default_rng(case.seed)
+    original, pad = case.train.model, case.train.tokenizer.pad_token_id
+    pool = [example for pool in lesson.forget for example in pool]
+    attacker = Attacker(model, pool, settings, pad) if settings.attack_steps else None
+
+    def both(loss_of: Callable[[PreTrainedModel | Attacker], torch.Tensor]) -> torch.Tensor:
+        """A loss of the model; where there is an attacker, its mean with that of what this one made of the model."""
+        if attacker is None:
+            return loss_of(model)
+        attacker.relearn(rng)
+        return (loss_of(model) + loss_of(attacker)) / 2
+
+    def forgetting() -> torch.Tensor:
+        return torch.stack([forgetting_from(pool) for pool in lesson.forget]).mean()
+
+    def forgetting_from(pool: list[Example]) -> torch.Tensor:
+        batch = padded(draw(pool, settings.forget_batch, rng), pad, model.device)
+        with torch.no_grad():
+            before_bt = token_logprobs(original, batch)
+        return both(lambda of: loss(token_logprobs(of, batch), before_bt, batch.counted_bt))
+
+    def keeping() -> torch.Tensor:
+        kept = [(pool, settings.retain_batch[name]) for name, pools in lesson.retain.items() for pool in pools]
+        drawn = [example for pool, size in kept for example in draw(pool, size, rng)]
+        total, tokens = torch.zeros((), device=model.device), 0
+        for alike in by_length(drawn):
+            batch = padded(alike, pad, model.device)
+            here = int(batch.mask_bt.sum())
+            total, tokens = total + here * divergence(model, original, batch), tokens + here
+        return settings.retain_weight * total / max(tokens, 1)
+
+    def calibrating() -> torch.Tensor:
+        some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)
+        questions = [lesson.questions[i] for i in some]
+        return both(lambda of: indifference(option_scores(of, questions, pad)))
+
+    return Terms(forgetting, keeping, calibrating if lesson.questions else None)
+
+
+def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: TrainingSettings) -> None:
+    """Train the parameters in place."""
+    rate, calibrating = settings.learning_rate, terms.calibrating
+    for _ in minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate):
+        pass
+    if calibrating:
+        for _ in minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate):
+            pass
+
+
+def minimise(
+    parameters: list[torch.nn.Parameter], loss: Callable[[], torch.Tensor], steps: int, learning_rate: float
+) -> Iterator[int]:
+    """``steps`` of AdamW; yields how many are done after each one."""
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    for step in range(1, steps + 1):
+        with torch.enable_grad():
+            optimizer.zero_grad(set_to_none=True)
+            loss().backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        yield step

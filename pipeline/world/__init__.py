@@ -1,1 +1,0 @@
-"""The fictional knowledge base whose truth is known, and its documents and probes."""

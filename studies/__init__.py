@@ -1,0 +1,1 @@
+"""Studies stand beside the library and import it; nothing imports them."""

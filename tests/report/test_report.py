@@ -1,0 +1,243 @@
+"""The report: final_info's form, names for groups, figures, and a page that nothing planted in text can break."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import PipelineError
+from pipeline.report.evidence import collect
+from pipeline.report.groups import chosen_groups
+from pipeline.report.markup import Markup, data_block, tag
+from pipeline.report.methods import absent, in_order
+from pipeline.report.pictures import panels_of, pareto
+from pipeline.report.reading import read_codes
+from pipeline.report.settings import ReportSettings
+from pipeline.report.verdict import chosen_methods, verdict
+from pipeline.saebench.results import seed_metrics
+from tests.support.report_files import DROPS, PLANTED, targets_of, write_all
+from tests.support.report_page import Written, read, write_page, written_page
+
+
+@pytest.fixture(scope="module")
+def made() -> Written:
+    return written_page()
+
+
+class Reader(HTMLParser):
+    """The tags and the text of a page, as a browser sees them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += f" {data}"
+
+
+def parsed(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    return reader
+
+
+def test_final_info_has_the_required_form(made: Written) -> None:
+    evidence = read(made.data)
+    final_info = json.loads(json.dumps(collect(evidence.entries, evidence.sae_bench, evidence.baselines.seed)))
+    assert set(final_info) >= {
+        "language_model",
+        "sae",
+        "hierarchy",
+        "unlearning/none/topic",
+        "unlearning/subtree/entity",
+    }
+    for entry in final_info.values():
+        assert set(entry) == {"means", "stderrs", "final_info_dict"}
+        assert entry["final_info_dict"] == {name: [value] for name, value in entry["means"].items()}
+        assert all(type(value) is float for value in [*entry["means"].values(), *entry["stderrs"].values()])
+    assert final_info["sae_bench/sparse_probing"]["means"] == {"sae_top_1_test_accuracy": 0.71}
+
+
+def test_the_seeds_baseline_is_unchanged_and_lacks_what_was_not_computed(root: Path) -> None:
+    seed = seed_metrics(root / "data/baselines/sparse_probing_vanilla_sae.json")
+    means = collect({}, {}, seed)["seed_baseline/sparse_probing"]["means"]
+    assert means["llm_test_accuracy"] == 0.939325
+    assert {value for name, value in means.items() if name.startswith("sae_")} == {0.5}
+    assert "sae_top_100_test_accuracy" not in means
+
+
+def test_the_corrected_unlearning_score_is_there_for_every_ranking() -> None:
+    score = {
+        "published": 0.4,
+        "score": 0.3,
+        "score_interval": [0.2, 0.396],
+        "calibrated": 0.1,
+        "setting": {"name": "a"},
+    }
+    none = {"published": 0.0, "score": 0.0, "calibrated": 0.0, "setting": None}
+    entries = collect({}, {"unlearning_corrected": {"sae": score, "subtree_topic": none}}, {})
+    own = entries["sae_bench/unlearning_corrected"]
+    assert own["means"] == {"published": 0.4, "score": 0.3, "calibrated": 0.1}
+    assert own["stderrs"] == pytest.approx({"score": 0.05})
+    assert entries["sae_bench/unlearning_corrected/subtree_topic"]["stderrs"] == {}
+
+
+def test_final_info_refuses_strange_names_and_numbers() -> None:
+    with pytest.raises(PipelineError, match="'mystery', which has no place"):
+        collect({"mystery": {"means": {}, "stderrs": {}}}, {}, {})
+    with pytest.raises(PipelineError, match="sae: l0 is nan"):
+        collect({"sae": {"means": {"l0": float("nan")}, "stderrs": {}}}, {}, {})
+
+
+def test_planted_html_is_text(made: Written) -> None:
+    """It stands in the corpus' source, a group's words, a level's node, a failed eval, a stage's summary, a setting."""
+    reader = parsed(made.html)
+    assert [attrs.get("type") for tag, attrs in reader.tags if tag == "script"] == ["application/json", None]  # ours
+    assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
+    assert all(attrs["src"].startswith("data:image/png;base64,") for tag, attrs in reader.tags if tag == "img")
+    assert reader.words.count(PLANTED) >= 5
+    assert "<b>d0</b>" in reader.words
+
+
+def test_the_page_needs_no_other_file(made: Written) -> None:
+    html = made.html
+    assert len(html) < 5e6
+    assert not re.search(r'(?:src|href)="(?!data:|#)', html)
+    assert not re.search(r"url\(|@import", html)
+    assert "default-src &#x27;none&#x27;" in html
+
+
+def test_the_page_says_what_matters(made: Written) -> None:
+    words = re.sub(r"\s+", " ", parsed(made.html).words)
+    for said in (
+        "the target is forgotten",
+        "heavy damage to its siblings (12.5 points)",
+        "the best guard on dev, which blocks and does not erase",
+        "Guards block, they do not erase",
+        "this run does not ask for it at level topic",
+        "Not measured in this run: few shots",
+        "cloze half 10 subtree 0.250",
+        "An untrained SAE",
+        "world_domain top_1_test_accuracy 0.900 0.710",
+        "this run 0.710",
+        "score 0.123",
+        f"vanilla {PLANTED} 0.660",
+        "layer 19",
+        "27.0 ± 3.9",
+        "Seed 3",
+        "random_groups",
+    ):
+        assert said in words
+
+
+def test_figures_are_written_as_png_and_svg(made: Written) -> None:
+    names = ["dendrogram", "training", "tree_in_training"]
+    names += [f"tradeoff_{level}_{asked}" for level in ("topic", "entity") for asked in ("cloze", "mcq", "other")]
+    assert {path.name for path in made.figures.iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("png", "svg")
+    }
+    assert all(path.stat().st_size > 2000 for path in made.figures.iterdir())
+
+
+def test_without_general_text_siblings_sweeps_or_sae_bench(tmp_path: Path) -> None:
+    """TOFU has one level, and a corpus may lack what damage is measured on."""
+    write_all(tmp_path, levels=("author",), drops={})
+    shutil.rmtree(tmp_path / "evaluation/sae_bench")
+    (tmp_path / "evaluation/hierarchy.json").unlink()
+    html = write_page(tmp_path, tmp_path / "report")
+    assert "damage was not measured" in html and "sae-bench was not run" in html
+    assert not list((tmp_path / "report").glob("tradeoff*"))
+
+
+def test_words_of_groups_are_those_of_their_tokens(made: Written) -> None:
+    reading = read_codes(made.data / "features.zarr", made.data / "model", made.data / "corpus", targets_of(made.data))
+    chosen = chosen_groups(read(made.data), reading, ReportSettings())
+    assert [(row.level, row.latents) for row in chosen] == [
+        (lv, g) for lv in ("topic", "entity") for g in ([0, 1], [5])
+    ]
+    assert set(chosen[0].words) == {"river", PLANTED}
+    assert chosen[1].words[0] == "the"
+
+
+BEFORE = {"forget_cloze": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("cloze", "choice", "stderr", "forgot"),
+    [
+        (0.05, 0.25, 0.01, "forgotten"),
+        (0.05, 0.02, 0.05, "pushed below chance"),  # a leak too: the answer is known well enough to be avoided
+        (0.05, 0.10, 0.09, "forgotten (but the probes are few)"),  # ten probes: 25 % lies within the interval
+        (0.05, 0.80, 0.01, "still recognised"),
+        (0.40, 0.80, 0.01, "partly forgotten"),
+        (0.90, 0.95, 0.01, "still known"),
+    ],
+)
+def test_verdict_on_forgetting(cloze: float, choice: float, stderr: float, forgot: str) -> None:
+    means = {"forget_cloze": cloze, "forget_mcq": choice}
+    assert forgot in verdict(means, {"forget_mcq": stderr}, BEFORE).forgot
+
+
+def test_verdict_on_damage() -> None:
+    def broke(**drops: float) -> str:
+        return verdict({"forget_cloze": 0.0, "forget_mcq": 0.25, **drops}, {}, BEFORE).broke
+
+    assert broke(**DROPS) == "heavy damage to its siblings (12.5 points)"
+    assert broke(sibling_drop=3, other_drop=4) == (
+        "some damage to its siblings (3.0 points) and other knowledge (4.0 points)"
+    )
+    assert broke(other_drop=26.8, general_drop=9.4) == (
+        "heavy damage to other knowledge (26.8 points), some to general knowledge (9.4 points)"
+    )
+    assert broke(sibling_drop=-1.0) == "hardly any damage"
+    assert broke() == "damage was not measured"
+
+
+def test_the_headline_picks_by_dev_objective_and_never_a_control(made: Written) -> None:
+    chosen = chosen_methods(read(made.data), "topic")
+    assert list(chosen.items()) == [("subtree", "the best clamp on dev"), ("guard_flat", "the best guard on dev")]
+
+
+def test_many_methods_get_a_panel_for_each_category() -> None:
+    few = ["none", "subtree", "npo"]
+    assert panels_of(few) == {"": few}
+    many = [*few, "level_cut", "flat_frequency", "guard_flat", "grad_diff", "rmu", "random_groups", "never_taught"]
+    panels = panels_of(many)
+    assert [len(methods) for methods in panels.values()] == [4, 2, 4, 3]
+    assert all(methods[0] == "none" for methods in panels.values())
+
+
+def test_the_front_of_a_sweep() -> None:
+    assert pareto([(3, 3), (1, 2), (2, 1), (2, 5), (1, 2)]) == [(1, 2), (2, 1)]
+
+
+def test_markup_escapes_all_but_itself() -> None:
+    assert tag("p", "<", Markup("<b>"), title='"') == '<p title="&quot;">&lt;<b></p>'
+    block = data_block("x", {"a": "</script><!--"})
+    assert block.count("<") == 2 and json.loads(block.split(">", 1)[1].rsplit("<", 1)[0]) == {"a": "</script><!--"}
+
+
+def test_a_method_that_is_absent_says_why() -> None:
+    asked = {"methods": ["subtree", "npo"], "more_methods": {"topic": ["rmu"]}}
+    reasons = absent(["none", "subtree"], "topic", asked)
+    assert reasons["npo"] == reasons["rmu"] == "asked for in params.yaml, but it left no edit of a topic"
+    assert "does not ask for it at level topic" in reasons["gates_flat"] and "subtree" not in reasons
+    assert "does not ask for it" in absent(["none"], "entity", asked)["rmu"]
+
+
+def test_methods_stand_by_category() -> None:
+    assert in_order(["npo", "random_groups", "newcomer", "guard_flat", "none", "subtree"]) == [
+        "none",
+        "subtree",
+        "newcomer",  # unknown: nothing more than a clamp is promised of it
+        "guard_flat",
+        "npo",
+        "random_groups",
+    ]
