@@ -4,6 +4,7 @@ Who computes the cells: this process, or dask workers side by side.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import groupby, product
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from studies.world.cuts import cut_cell
 from studies.world.few_shot import ARMS, few_shot_cell
 from studies.world.forgetting import TWINS, case_of, forgetting_cell
 from studies.world.headline import headline_cell
-from studies.world.homes import open_home
+from studies.world.homes import never_taught, open_home
 from studies.world.reach import CLAMPS, reach_cell
 from studies.world.relearning import relearning_cell
 from studies.world.settings import StudySettings
@@ -115,7 +116,7 @@ def missing(cells: Iterable[Cell], folder: Path) -> list[list[Cell]]:
     return [list(group) for _, group in groupby(lacking, key=Cell.shares)]
 
 
-def compute(group: list[Cell], folder: Path, params: Params) -> int:
+def compute(group: list[Cell], folder: Path, wanted: StudySettings, params: Params) -> int:
     """Compute and keep the cells of one target; returns how many."""
     first = group[0]
     home, seed = first.home(folder), first.seed
@@ -125,6 +126,7 @@ def compute(group: list[Cell], folder: Path, params: Params) -> int:
         return 1
     case = case_of(opened, first.level, first.node, params.unlearning, seed)
     exam = open_exam(opened.subject, case.target)
+    floor = partial(never_taught, home, wanted.relearning_topics, params.language_model.tiny, seed)
     for cell in group:
         if cell.file(folder).exists():  # kept by a worker that was killed later
             continue
@@ -137,7 +139,7 @@ def compute(group: list[Cell], folder: Path, params: Params) -> int:
         elif cell.kind == "reach":
             result = reach_cell(case, *cell.arm())
         elif cell.kind == "relearning":
-            result = relearning_cell(opened, case, cell.name, home, params)
+            result = relearning_cell(opened, case, cell.name, floor)
         else:
             result = few_shot_cell(exam, case, *cell.arm())
         write_json(cell.file(folder), result)
@@ -153,19 +155,19 @@ def gathered(cells: Iterable[Cell], folder: Path) -> dict[str, list[dict]]:
     return rows
 
 
-def computing(groups: list[list[Cell]], folder: Path, params: Params) -> Iterator[int]:
+def computing(groups: list[list[Cell]], folder: Path, wanted: StudySettings, params: Params) -> Iterator[int]:
     """Compute the groups, each in one process, so that its cells share what is open; yields as each is done.
 
     A worker that is killed loses the cell in hand; dask gives its group to another, which skips what is kept.
     """
-    if params.study.workers == 1 or len(groups) < 2:
-        yield from (compute(group, folder, params) for group in groups)
+    if wanted.workers == 1 or len(groups) < 2:
+        yield from (compute(group, folder, wanted, params) for group in groups)
         return
     from distributed import as_completed
 
     from pipeline.core.processes import local_workers
 
-    with local_workers(params.study.workers) as client:
-        asked = [client.submit(compute, group, folder, params, pure=False) for group in groups]
+    with local_workers(wanted.workers) as client:
+        asked = [client.submit(compute, group, folder, wanted, params, pure=False) for group in groups]
         for future in as_completed(asked):
             yield future.result()

@@ -7,20 +7,18 @@ import numpy as np
 
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.damage import area, points
-from pipeline.unlearning.gates import gates_tree
-from pipeline.unlearning.methods import METHODS
 
 # Methods on the same tree with shuffled leaves (``subtree`` has its own, ``shuffled_tree``).
-SHUFFLED = {"gates_tree_shuffled": gates_tree.choose}
+SHUFFLED = {"gates_tree_shuffled": "gates_tree"}
 
 
 def curve_cell(case: Case, method: str) -> dict:
     """``{"means"}``: the areas of a method's whole sweep."""
     if method in SHUFFLED:
         shuffled = case.tree.shuffled(np.random.default_rng(case.seed))
-        choice = SHUFFLED[method](case._replace(tree=shuffled, choices=None))
+        choice = case._replace(tree=shuffled, choices=None).once(SHUFFLED[method])
     else:
-        choice = case.once(METHODS[method])
+        choice = case.once(method)
     return {"means": areas(choice.sweep)}
 
 

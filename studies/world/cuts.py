@@ -6,7 +6,7 @@ choice loses against the best cut can be read off.
 
 from pipeline.evaluation.forgetting import Exam, forgetting_figures
 from pipeline.unlearning.case import Case, sweep
-from pipeline.unlearning.clamps import level_cut
+from pipeline.unlearning.clamps.subtree import level_cut
 from pipeline.unlearning.damage import area, points
 
 
@@ -15,7 +15,7 @@ def cut_cell(exam: Exam, case: Case) -> dict:
 
     ``dev_area`` of a cut is the area under its whole sweep on dev, for the worst of siblings, others and general.
     """
-    candidates = list(level_cut.candidates(case))
+    candidates = list(level_cut(case))
     numbers = sorted({edit.settings["cut"] for edit in candidates})
     cuts, objectives = {}, {}
     for number in numbers:

@@ -10,8 +10,7 @@ from pipeline.evaluation.forgetting import Exam
 from pipeline.evaluation.statistics import Figures
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.damage import relations
-from pipeline.unlearning.weights.few_shot import labelled_entities
-from pipeline.unlearning.weights.scope_npo import completed
+from pipeline.unlearning.weights.few_shot import completed, labelled_entities
 
 RETRIEVERS = ("tree", "residual", "residual_tree", "flat", "tfidf_expanded", "shuffled_tree", "oracle")
 ARMS = ("npo", *(f"scope_npo_{name}" for name in RETRIEVERS))

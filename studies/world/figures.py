@@ -1,21 +1,11 @@
-"""What the tables of the study are made of: cells grouped by method, figures with their spread, Markdown."""
+"""What the tables of the study are made of: figures over cells with their spread."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from statistics import median
 
 import numpy as np
 from scipy.stats import t
 
 Row = dict
-
-
-def grouped(rows: Iterable[Row], by: str = "name") -> dict[str, list[Row]]:
-    """Cells by method or arm, in the order of first appearance."""
-    found = defaultdict(list)
-    for row in rows:
-        found[row[by]].append(row)
-    return dict(found)
 
 
 def spread(values: list[float], digits: int) -> str:
@@ -43,9 +33,3 @@ def t_interval(values: list[float], digits: int) -> str:
     half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
     centre = float(np.mean(values))
     return f"{centre:.{digits}f} ({centre - half:.{digits}f} to {centre + half:.{digits}f})"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -3,18 +3,15 @@
 import time
 
 from pipeline.evaluation.forgetting import Exam, forgetting_figures
-from pipeline.unlearning.case import Case, Choice, choice_of
-from pipeline.unlearning.clamps import flat_frequency
-from pipeline.unlearning.controls import random_groups
+from pipeline.unlearning.case import Case, Choice, sweep
 from pipeline.unlearning.edit import no_edit
-from pipeline.unlearning.methods import METHODS
 from pipeline.unlearning.settings import UnlearningSettings
 from pipeline.unlearning.subject import open_case
 from pipeline.unlearning.weights import group_adapter
 from studies.world.homes import Home
 
 # The adapter's twins: the same training on the groups of a method without the tree's choice.
-TWINS = {"group_adapter_flat": flat_frequency.choose, "group_adapter_random": random_groups.choose}
+TWINS = {"group_adapter_flat": "flat_frequency", "group_adapter_random": "random_groups"}
 
 
 def case_of(home: Home, level: str, node: int, settings: UnlearningSettings, seed: int) -> Case:
@@ -38,5 +35,5 @@ def chosen(case: Case, method: str) -> Choice:
     if method == "none":
         return Choice(no_edit(case.level, case.target, case.layer), [])
     if method in TWINS:
-        return group_adapter.choose_on(case, case.once(TWINS[method]).edit, method)
-    return choice_of(case, method, METHODS[method])
+        return sweep(case, group_adapter.on_groups(case, case.once(TWINS[method]).edit), method)
+    return case.choose(method)

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.case import Case, choice_of
+from pipeline.unlearning.case import Case
 from pipeline.unlearning.edit import no_edit
-from pipeline.unlearning.methods import METHODS
 from pipeline.unlearning.weights.few_shot import labelled_entities
 from studies.world.curves import areas
 
@@ -26,7 +25,7 @@ def reach_cell(case: Case, method: str, given: int) -> dict:
     few = known_by_few(case, given)
     if method == CUTS_SHUFFLED:
         few, method = few._replace(cuts=shuffled_cuts(case.cuts, case.seed)), "level_cut"
-    return {"means": areas(choice_of(few, method, METHODS[method]).sweep)}
+    return {"means": areas(few.choose(method).sweep)}
 
 
 def known_by_few(case: Case, given: int) -> Case:

@@ -7,12 +7,11 @@ behind a general text.
 """
 
 import copy
-from pathlib import Path
+from collections.abc import Callable
 
 from transformers import PreTrainedModel
 
 from pipeline.language_model.answers import ask
-from pipeline.params import Params
 from pipeline.unlearning.apply import applied, swapped
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.damage import relations
@@ -20,14 +19,17 @@ from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.weights.examples import Example, answered, documents, whole
 from studies.attacks import in_context, relearn, rounded
 from studies.world.forgetting import chosen
-from studies.world.homes import Home, never_taught
+from studies.world.homes import Home
 
 STEPS = {"half": (10, 30, 100), "sibling": (50,), "general": (50,)}
 
 
-def relearning_cell(home: Home, case: Case, method: str, data: Path, params: Params) -> dict:
-    """``{"means"}``: cloze and multiple choice of the unseen half, before (``half_0``) and after each course."""
-    start, hook = _attacked(home, case, method, data, params)
+def relearning_cell(home: Home, case: Case, method: str, floor: Callable[[], PreTrainedModel]) -> dict:
+    """``{"means"}``: cloze and multiple choice of the unseen half, before (``half_0``) and after each course.
+
+    ``floor`` gives the model that was never taught the target.
+    """
+    start, hook = _attacked(home, case, method, floor)
     taught, unseen = halves(home, case)
     text = next(text["text"] for text in case.dev.texts if not text["path"])
     asked = {
@@ -48,11 +50,12 @@ def relearning_cell(home: Home, case: Case, method: str, data: Path, params: Par
     return {"means": means}
 
 
-def _attacked(home: Home, case: Case, method: str, data: Path, params: Params) -> tuple[PreTrainedModel, Edit]:
+def _attacked(
+    home: Home, case: Case, method: str, floor: Callable[[], PreTrainedModel]
+) -> tuple[PreTrainedModel, Edit]:
     """A copy of the model with the edit's weights, and what of the edit acts through a hook."""
     if method == "never_taught":
-        topics, tiny = params.study.relearning_topics, params.language_model.tiny
-        return never_taught(data, topics, tiny, case.seed), chosen(case, "none").edit
+        return floor(), chosen(case, "none").edit
     edit = chosen(case, method).edit
     with swapped(home.subject.model, edit.weights):
         return copy.deepcopy(home.subject.model), edit._replace(weights={})

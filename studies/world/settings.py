@@ -1,14 +1,18 @@
-"""The study: which cells (seed, level, node, method) are computed."""
+"""The study: which cells (seed, level, node, method) are computed; study.yaml beside this file says it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from pipeline.core.settings import require
+from pipeline.core.settings import parse, read_yaml, require
 from pipeline.unlearning.settings import Method
+
+
+FILE = Path(__file__).with_name("study.yaml")
 
 
 @dataclass(frozen=True)
 class StudySettings:
-    """Section ``study``, read by ``stages.study`` alone. Nodes are numbers in order of first appearance."""
+    """Section ``study``, read by ``studies.world`` alone. Nodes are numbers in order of first appearance."""
 
     seeds: tuple[int, ...] = (0,)
     headline_seeds: tuple[int, ...] = ()
@@ -41,3 +45,8 @@ class StudySettings:
         require(min(numbers, default=0) >= 0, "a node's number must be 0 or more")
         for key in ("few_shot_given", "reach_given"):
             require(min(getattr(self, key), default=1) >= 1, f"{key} holds a number below 1")
+
+
+def read_study(file: Path = FILE) -> StudySettings:
+    """The study's settings, checked."""
+    return parse(StudySettings, read_yaml(file), "")

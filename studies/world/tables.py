@@ -1,15 +1,16 @@
-"""The tables of the study, from docs/study/*.json: means over cells, paired differences with bootstrap intervals.
+"""The tables of the study, from results/: means over cells, paired differences with bootstrap intervals.
 
 A cell is one target of one seed. Intervals are 95 % percentile intervals over 2,000 draws of cells with replacement.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from pipeline.unlearning.damage import remains
-from studies.world.figures import Row, grouped, interval, mean, spread, t_interval, table
+from studies.markdown import grouped, table
+from studies.world.figures import Row, interval, mean, spread, t_interval
 
 COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "kl")
 CELL = ("seed", "level", "node")
@@ -267,27 +268,25 @@ FEW_SHOT_PAIRS = [
     ("scope_npo_residual_tree_2", "scope_npo_residual_2"),
 ]
 # Table -> the kind of cells it reads, and how it is made of them.
-MADE = {
-    "study_headline": ("headline", headline),
-    "study_topic": ("forgetting", lambda rows: forgetting(rows, "topic")),
-    "study_headline_topic": ("forgetting", over_seeds),
-    "study_worlds": ("forgetting", lambda rows: by_world(rows, PERSISTENT)),
-    "study_pairs": ("forgetting", lambda rows: paired(rows, TOPIC_PAIRS, HARM)),
-    "study_pairs_worlds": ("forgetting", lambda rows: paired_in_worlds(rows, ADAPTER_PAIRS, HARM)),
-    "study_domain": ("forgetting", lambda rows: forgetting(rows, "domain")),
-    "study_entity": ("forgetting", lambda rows: forgetting(rows, "entity")),
-    "study_cuts": ("cut", cuts),
-    "study_random_dictionary": ("random_dictionary", lambda rows: forgetting(rows, "topic")),
-    "study_few_shot": ("few_shot", few_shot),
-    "study_few_shot_pairs": ("few_shot", lambda rows: paired(rows, FEW_SHOT_PAIRS, UNSEEN)),
-    "study_reach": ("reach", reach),
-    "study_reach_pairs": ("reach", lambda rows: paired(rows, REACH_PAIRS, AREAS)),
-    "study_reach_worlds": ("reach", lambda rows: paired_in_worlds(rows, given(CUT_PAIRS, 2), AREAS)),
-    "study_relearning": ("relearning", lambda rows: attacks(rows, RELEARNING)),
-    "study_relearning_pairs": ("relearning", lambda rows: paired(rows, ATTACKED_PAIRS, RETURNED)),
-    "study_robustness": ("relearning", lambda rows: attacks(rows, ROBUSTNESS)),
-    "study_curves": ("curve", curves),
-    "study_curve_pairs": ("curve", lambda rows: paired(rows, CURVE_PAIRS, AREAS)),
+TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
+    "headline": ("headline", headline),
+    "topic": ("forgetting", lambda rows: forgetting(rows, "topic")),
+    "headline_topic": ("forgetting", over_seeds),
+    "worlds": ("forgetting", lambda rows: by_world(rows, PERSISTENT)),
+    "pairs": ("forgetting", lambda rows: paired(rows, TOPIC_PAIRS, HARM)),
+    "pairs_worlds": ("forgetting", lambda rows: paired_in_worlds(rows, ADAPTER_PAIRS, HARM)),
+    "domain": ("forgetting", lambda rows: forgetting(rows, "domain")),
+    "entity": ("forgetting", lambda rows: forgetting(rows, "entity")),
+    "cuts": ("cut", cuts),
+    "random_dictionary": ("random_dictionary", lambda rows: forgetting(rows, "topic")),
+    "few_shot": ("few_shot", few_shot),
+    "few_shot_pairs": ("few_shot", lambda rows: paired(rows, FEW_SHOT_PAIRS, UNSEEN)),
+    "reach": ("reach", reach),
+    "reach_pairs": ("reach", lambda rows: paired(rows, REACH_PAIRS, AREAS)),
+    "reach_worlds": ("reach", lambda rows: paired_in_worlds(rows, given(CUT_PAIRS, 2), AREAS)),
+    "relearning": ("relearning", lambda rows: attacks(rows, RELEARNING)),
+    "relearning_pairs": ("relearning", lambda rows: paired(rows, ATTACKED_PAIRS, RETURNED)),
+    "robustness": ("relearning", lambda rows: attacks(rows, ROBUSTNESS)),
+    "curves": ("curve", curves),
+    "curve_pairs": ("curve", lambda rows: paired(rows, CURVE_PAIRS, AREAS)),
 }
-TABLES = {name: make for name, (_, make) in MADE.items()}
-KINDS = {name: kind for name, (kind, _) in MADE.items()}

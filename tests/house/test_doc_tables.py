@@ -1,31 +1,34 @@
-"""docs/: its tables are those of the committed benchmark results, the paths it names exist."""
+"""README.md, docs/ and the studies' pages: their tables are those of the committed results, the paths they name exist."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks.doc_tables import ROOT, TABLE, TABLES, filled, result_of
+from studies.tables import MARKED, PAGES, ROOT, filled, names
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_tables_are_those_of_the_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert text == filled(text), "run `uv run python -m benchmarks.doc_tables`"
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+    assert text == filled(text), "run `uv run python -m studies.tables`"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "data/README.md"], ids=[*IDS, "data/README.md"])
+def test_linked_files_exist(page: Path) -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / link).exists(), link
 
 
 def test_every_table_that_has_results_is_shown() -> None:
-    shown = {match[2] for page in PAGES for match in TABLE.finditer(page.read_text(encoding="utf-8"))}
-    assert shown == {name for name in TABLES if rows_of(name)}
+    shown = {match[2] for page in PAGES for match in MARKED.finditer(page.read_text(encoding="utf-8"))}
+    assert shown == names()
 
 
-def rows_of(name: str) -> list[str]:
-    """Lines of a table below its head; the study has no file for a kind of cells before its first one."""
-    if not result_of(name).exists():
-        return []
-    return TABLES[name](json.loads(result_of(name).read_text(encoding="utf-8"))).splitlines()[2:]
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "data/README.md"], ids=[*IDS, "data/README.md"])
+def test_paths_in_backquotes_exist(page: Path) -> None:
+    """``tests/sae/test_training.py``, ``pipeline/scope/``: what a page names in the repository is there."""
+    named = re.findall(r"`((?:pipeline|stages|studies|benchmarks|tests|docs|runs)/[\w./-]*)`", page.read_text("utf-8"))
+    assert not [path for path in named if not (ROOT / path).exists()]

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks.saebench_stock import stock_by_hand
+from studies.dictionaries.stock import stock_by_hand
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_jsonl
 from pipeline.saebench import worker

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.circular_shift import circular_shift
+from studies.trees.circular_shift import circular_shift
 from benchmarks.correlation_codes import planted_codes
 from pipeline.tree.correlation import significant_pairs
 from pipeline.tree.kernels import PEARSON, columns, latent_sums, pairs_of_rows, standardisation

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.correlation_planted import N_GROUPS, N_LEAVES, N_SUPER, Setting, correlation_of, planted, scores
+from studies.trees.planted import N_GROUPS, N_LEAVES, N_SUPER, Setting, correlation_of, planted, scores
 from pipeline.tree.export import parents_of_latents
 
 

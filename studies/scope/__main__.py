@@ -1,8 +1,8 @@
 """Which retriever finds exactly what two examples mean? All retrievers on the worlds of several seeds.
 
-    uv run python -m benchmarks.scope FOLDER 0 1 2
+    uv run python -m studies.scope FOLDER 0 1 2
 
-makes the worlds in FOLDER (five minutes a seed on two quiet cores; kept) and writes benchmarks/scope.json as it goes:
+makes the worlds in FOLDER (five minutes a seed on two quiet cores; kept) and writes results/retrievers.json as it goes:
 per seed and retriever the average precision of the rest of each topic and the border precision at each level, for every
 draw and node in order. A seed that is in the file is not computed again. The settings in params.yaml were chosen on
 seed 100, which is not among those to report.
@@ -11,7 +11,6 @@ seed 100, which is not among those to report.
 import sys
 from pathlib import Path
 
-from benchmarks.seed_world import PARAMS, seed_world
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import prepare_process
@@ -19,8 +18,9 @@ from pipeline.core.settings import read_section
 from pipeline.evaluation.scope import all_scope_figures
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.subject import open_forest, open_subject
+from studies.seed_world import PARAMS, seed_world
 
-RESULT = Path(__file__).with_suffix(".json")
+RESULT = Path(__file__).parent / "results/retrievers.json"
 
 
 def main(folder: Path, seeds: list[int]) -> None:

@@ -1,9 +1,9 @@
 """Codes of a trained dictionary, not synthetic ones: how large the giant component is, and what chance makes of them.
 
-    uv run python experiment.py --out_dir=run_7 && uv run python -m benchmarks.real_codes world data
-    uv run python experiment.py --out_dir=tofu-local && uv run python -m benchmarks.real_codes TOFU data
+    uv run python experiment.py --out_dir=run_7 && uv run python -m studies.trees.real_codes world data
+    uv run python experiment.py --out_dir=tofu-local && uv run python -m studies.trees.real_codes TOFU data
 
-put a row for each scale of ``data/correlation.zarr`` into benchmarks/real_codes.json, under the name given. The null
+put a row for each scale of ``data/correlation.zarr`` into results/real_codes.json, under the name given. The null
 moves every latent around the store by an offset of its own (see ``circular_shift``), 5 times.
 """
 
@@ -15,14 +15,14 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from benchmarks.circular_shift import circular_shift, offsets
-from benchmarks.correlation_planted import correlation_of
 from pipeline.tree.correlation import WEAK, Correlation
 from pipeline.tree.correlation_file import read_correlation
 from pipeline.tree.dendrogram import clustered_latents
 from pipeline.tree.units import Source, Units
+from studies.trees.circular_shift import circular_shift, offsets
+from studies.trees.planted import correlation_of
 
-RESULT = Path(__file__).with_suffix(".json")
+RESULT = Path(__file__).parent / "results/real_codes.json"
 THRESHOLDS = (0.02, 0.05, 0.1, 0.3, 0.5)
 MIN_FIRINGS = 12  # the default of dendrogram.min_firings
 SHIFTS = 5

@@ -1,9 +1,9 @@
 """Which dictionary and which linkage show the world's true tree? Three worlds, both scales, beside shuffled leaves.
 
-    uv run python -m benchmarks.world_tree FOLDER 0 1 2
+    uv run python -m studies.trees.linkages FOLDER 0 1 2
 
 makes the worlds in FOLDER (three minutes a seed; kept), trains every variant of the dictionary on each and writes
-benchmarks/world_tree.json as it goes: per variant and seed the dictionary's quality on test text, and for every scale
+results/linkages.json as it goes: per variant and seed the dictionary's quality on test text, and for every scale
 and linkage the AMI of the best cut with the true domains, topics and entities, with shuffled leaves beside.
 """
 
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.seed_world import seed_world, trained_on
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.codes.store import CodesStore
 from pipeline.core.files import read_json, read_jsonl, write_json
@@ -28,8 +27,9 @@ from pipeline.tree.settings import DendrogramSettings
 from pipeline.tree.units import Source
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.subject import open_subject
+from studies.seed_world import seed_world, trained_on
 
-RESULT = Path(__file__).with_suffix(".json")
+RESULT = Path(__file__).parent / "results/linkages.json"
 DEFAULT = SAESettings()
 VARIANTS = {
     "default": DEFAULT,

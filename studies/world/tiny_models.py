@@ -1,8 +1,8 @@
 """Does the tiny model learn every world? Trains one for each seed and asks it what training never showed.
 
-    uv run python -m benchmarks.world_seeds 0 1 2
+    uv run python -m studies.world.tiny_models 0 1 2
 
-writes benchmarks/world_seeds.json: test figures, training tokens, megabytes and seconds per seed, and their medians.
+writes results/tiny_models.json: test figures, training tokens, megabytes and seconds per seed, and their medians.
 """
 
 import statistics
@@ -22,7 +22,7 @@ from pipeline.language_model.answers import ask
 from pipeline.language_model.settings import TinySettings
 from pipeline.language_model.tiny import train_tokenizer
 
-RESULT = Path("benchmarks/world_seeds.json")
+RESULT = Path(__file__).parent / "results/tiny_models.json"
 
 
 def main(seeds: list[int]) -> None:

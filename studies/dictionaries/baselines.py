@@ -1,6 +1,6 @@
 """Sparse probing of two vanilla dictionaries on the embedded world, for a run's own figures to stand beside.
 
-    uv run python -m benchmarks.world_baselines FOLDER
+    uv run python -m studies.dictionaries.baselines FOLDER
 
 trains them on the world of seed 0 in FOLDER (made there where it is missing) and probes them with sae-bench as
 ``evaluate`` does by default. Writes data/baselines/sparse_probing_world.json, which is part of the product.
@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.seed_world import PARAMS, seed_world, trained_on
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import read_json, write_json
 from pipeline.core.settings import RunSettings, read_section
@@ -21,12 +20,13 @@ from pipeline.sae.settings import SAESettings
 from pipeline.saebench.requests import bench_settings
 from pipeline.saebench.results import flat, result_path
 from pipeline.saebench.run import run_saebench
+from studies.seed_world import PARAMS, seed_world, trained_on
 
 ROOT = PARAMS.parent
 RESULT = ROOT / "data/baselines/sparse_probing_world.json"
 SEED = 0
-# Tuned: of the weights that benchmarks.sae_world sweeps at the default's learning rate, the sparsest (L0 21 for the
-# default's 16) that still explains .95 of the variance.
+# Tuned: of the weights that objectives.py sweeps at the default's learning rate, the sparsest (L0 21 for the default's
+# 16) that still explains .95 of the variance.
 TUNED = SAESettings(architecture="relu", l1=0.1, tree_penalty=0)
 
 
@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
     write_json(
         RESULT,
         {
-            "made_by": "uv run python -m benchmarks.world_baselines FOLDER",
+            "made_by": "uv run python -m studies.dictionaries.baselines FOLDER",
             "datasets": [row["dataset_name"] for row in details],
             "dictionaries": {name: flat(result) for name, result in found.items()},
         },

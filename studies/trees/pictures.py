@@ -1,6 +1,6 @@
 """The report's pictures of the tree for large dictionaries, from synthetic codes with planted trees (200k tokens).
 
-    uv run python -m benchmarks.tree_pictures FOLDER
+    uv run python -m studies.trees.pictures FOLDER
 
 writes FOLDER/clustermap_2048.png, dendrogram_2048.png, clustermap_16384.png and dendrogram_16384.png.
 """

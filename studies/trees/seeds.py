@@ -1,10 +1,10 @@
 """Are groups of features more stable than features? Five dictionaries on one world, all pairs, beside their nulls.
 
-    uv run python -m benchmarks.hierarchy_stability FOLDER
+    uv run python -m studies.trees.seeds FOLDER
 
 makes the world of seed 0 in FOLDER (kept), trains the default dictionary with five seeds on its store (kept), and three
 dictionaries of random directions, and compares every two: trees, cuts, single features, groups. Writes
-benchmarks/hierarchy_stability.json as it goes; a call that was stopped goes on with the pairs that are missing. On a
+results/seeds.json as it goes; a call that was stopped goes on with the pairs that are missing. On a
 quiet core a dictionary takes about half a minute and a pair 12 seconds.
 """
 
@@ -13,21 +13,21 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.seed_world import seed_world
 from pipeline.activations.store import ActivationStore
+from pipeline.agreement.compare import compare_sides
+from pipeline.agreement.crossing import Side
+from pipeline.agreement.sides import random_side, trained_side
 from pipeline.codes.encoding import encode_store
 from pipeline.core.files import building, read_json, write_json
 from pipeline.core.processes import prepare_process
-from pipeline.replication.compare import compare_sides
-from pipeline.replication.crossing import Side
-from pipeline.replication.sides import random_side, trained_side
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.sae.settings import SAESettings
 from pipeline.tree.linkage import cut_correlations
 from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
+from studies.seed_world import seed_world
 
-RESULT = Path(__file__).with_suffix(".json")
+RESULT = Path(__file__).parent / "results/seeds.json"
 SEEDS, RANDOM = range(5), range(100, 103)
 CORRELATION, TREES = CorrelationSettings(), DendrogramSettings()
 CUTS = cut_correlations(TREES.threshold, TREES.levels)

@@ -1,11 +1,11 @@
 """Known features with a known tree: does a dictionary find the features, and its dendrogram the tree?
 
-    uv run python -m benchmarks.sae_synthetic [thousand samples] [seed ...]
+    uv run python -m studies.dictionaries.known_features [thousand samples] [seed ...]
 
 SynthSAEBench's kind of data (arXiv 2602.14687), from ``sae_lens.synthetic``, small enough for minutes of CPU: 208
 features in 96 dimensions, 16 roots with 3 children at 2 depths, mutually exclusive siblings, children scaled by their
 parent (version 2), low-rank correlation; a latent for every second feature. All architectures see the same batches.
-Writes benchmarks/sae_synthetic.json as it goes. F1 and MCC are SAELens' own. Over the latents that match a feature of
+Writes results/known_features.json as it goes. F1 and MCC are SAELens' own. Over the latents that match a feature of
 the true hierarchy (cosine > 0.7), against the same tree with shuffled leaves:
 
     absorption  parent silent where child fires: over the true edges of which both features are matched, the share of
@@ -48,7 +48,7 @@ from pipeline.sae.trainer import Trainer
 from pipeline.sae.training import train
 from pipeline.tree.linkage import linkage_of
 
-RESULT = Path(__file__).with_suffix(".json")
+RESULT = Path(__file__).parent / "results/known_features.json"
 BATCH, DEPTHS = 256, (1, 2)
 SHARED = SAESettings(d_sae=104, k=4, learning_rate=5e-3, batch_size=BATCH, correlation_every=0, tree_penalty=0)
 CLUSTERED = replace(SHARED, correlation_every=100)

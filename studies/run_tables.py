@@ -1,28 +1,23 @@
-"""The tables of README.md and docs/results.md, from the committed runs in docs/runs/.
+"""Tables of the committed runs in docs/runs/, a folder each with the small files of what `experiment.py` wrote.
 
-    uv run python -m benchmarks.run_results
-
-rewrites what stands between `<!-- run NAME -->` and `<!-- end -->` in both pages; a test compares. A run's folder holds
-the small files of what `experiment.py` wrote: final_info.json, params.yaml, times/.
+Some are of the recommended run alone, the last; the others have the planned runs side by side.
 """
 
+import functools
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import wrap
 
-from benchmarks.doc_tables import markdown
 from pipeline.report.families import FAMILIES
 from pipeline.report.methods import CATEGORY, METHODS, in_order, kind_of
 from pipeline.report.run_tables import comparison, figure, not_measured
 from pipeline.report.runs import Run, read_runs
 from pipeline.unlearning.settings import METHODS as ASKED_FOR
+from studies.markdown import table
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "docs" / "runs"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
-MARKED = re.compile(r"(<!-- run (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 STAGES = tuple(
     "prepare cache_activations train_sae encode_features correlate build_dendrogram unlearn evaluate report".split()
 )
@@ -66,13 +61,13 @@ def model(runs: Sequence[Run]) -> str:
 def dictionary(runs: Sequence[Run]) -> str:
     sae, layer = runs[-1].params["sae"], runs[-1].params["activations"]["layer"]
     title = f"the SAE ({sae['architecture']}, {sae['d_sae']:,} latents, layer {layer}), on test text"
-    return markdown([title, ""], [[label, figure(runs[-1], "sae", name) or "-"] for name, label in SAE.items()])
+    return table([title, ""], [[label, figure(runs[-1], "sae", name) or "-"] for name, label in SAE.items()])
 
 
 def forgetting(level: str) -> Callable[[Sequence[Run]], str]:
     """One row a method, category by category; then what is absent, and why."""
 
-    def table(runs: Sequence[Run]) -> str:
+    def of_level(runs: Sequence[Run]) -> str:
         run, key = runs[-1], f"unlearning/{{}}/{level}"
         methods = in_order(run.methods(level))
         shown = [name for name in COLUMNS if any(name in run.means(key.format(method)) for method in methods)]
@@ -81,9 +76,9 @@ def forgetting(level: str) -> Callable[[Sequence[Run]], str]:
             if kind_of(method) != "reference" and (k == 0 or kind_of(method) != kind_of(methods[k - 1])):
                 rows.append([f"*{CATEGORY[kind_of(method)]}*", *[""] * len(shown)])
             rows.append([f"`{method}`", *(_cell(run, key.format(method), name) for name in shown)])
-        return markdown([f"forgetting one {level}", *(name.replace("_", " ") for name in shown)], rows)
+        return table([f"forgetting one {level}", *(name.replace("_", " ") for name in shown)], rows)
 
-    return table
+    return of_level
 
 
 def _cell(run: Run, key: str, name: str) -> str:
@@ -101,7 +96,7 @@ def further(runs: Sequence[Run]) -> str:
         names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "run"]
         if rows:
             cells = [[str(row.get(name) or "-") for name in names] for row in rows]
-            parts.append(markdown([title, *(name.replace("_", " ") for name in names[1:])], cells))
+            parts.append(table([title, *(name.replace("_", " ") for name in names[1:])], cells))
     lacking = [title.split(":")[0].lower() for title, _ in FAMILIES.values() if title not in content]
     if lacking:
         parts.append(f"Not measured in {runs[-1].name}: {', '.join(lacking)}.")
@@ -111,7 +106,7 @@ def further(runs: Sequence[Run]) -> str:
 def times(runs: Sequence[Run]) -> str:
     taken = {name: row["seconds"] for name, row in seconds(runs[-1].name).items()}
     row = ["seconds", *(f"{s:.0f}" for s in taken.values()), f"{sum(taken.values()):.0f}"]
-    return markdown(["stage", *taken, "all"], [row])
+    return table(["stage", *taken, "all"], [row])
 
 
 def methods(runs: Sequence[Run]) -> str:
@@ -119,7 +114,7 @@ def methods(runs: Sequence[Run]) -> str:
     named = set(ASKED_FOR) | {method for run in runs for level in LEVELS for method in run.methods(level)}
     known = [name for name in in_order(sorted(named)) if name in METHODS and kind_of(name) != "reference"]
     rows = [[f"`{name}`", METHODS[name].what, CATEGORY[kind_of(name)]] for name in known]
-    return markdown(["method", "what it does", "kind"], rows)
+    return table(["method", "what it does", "kind"], rows)
 
 
 # --- the planned runs side by side, for docs/results.md --------------------------------------------------------------
@@ -139,37 +134,35 @@ def hierarchies(runs: Sequence[Run]) -> str:
 
 def _table(rows: Sequence[dict]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return markdown(names, [[str(row.get(name) or "") for name in names] for row in rows])
+    return table(names, [[str(row.get(name) or "") for name in names] for row in rows])
 
 
 def matrix(level: str) -> Callable[[Sequence[Run]], str]:
     """One row a method, one column a run: share of the target still chosen out of four / points that siblings lost."""
 
-    def table(runs: Sequence[Run]) -> str:
+    def of_level(runs: Sequence[Run]) -> str:
         methods = in_order(list(dict.fromkeys(method for run in runs for method in run.methods(level))))
         rows = []
         for method in methods:
             key = f"unlearning/{method}/{level}"
             cells = [(figure(run, key, "forget_mcq"), figure(run, key, "sibling_drop")) for run in runs]
             rows.append([f"`{method}`", *(" / ".join(filter(None, cell)) or "-" for cell in cells)])
-        return markdown([f"one {level}", *(run.name for run in runs)], rows)
+        return table([f"one {level}", *(run.name for run in runs)], rows)
 
-    return table
+    return of_level
 
 
 def absences(runs: Sequence[Run]) -> str:
     """Why a cell of the matrices is a dash."""
     rows = [[row["run"], row["level"], row["methods"], row["why"]] for row in not_measured(runs)]
-    return (
-        markdown(["run", "level", "methods", "why it has no figure"], rows) if rows else "Every run has every method."
-    )
+    return table(["run", "level", "methods", "why it has no figure"], rows) if rows else "Every run has every method."
 
 
 def durations(runs: Sequence[Run]) -> str:
     """Seconds of every stage; a run that shares a stage with the one before took it from the cache."""
     taken = {run.name: seconds(run.name) for run in runs}
     rows = [[name, *(f"{taken[run.name][name]['seconds']:.0f}" for run in runs)] for name in STAGES]
-    return markdown(["stage", *(run.name for run in runs)], rows)
+    return table(["stage", *(run.name for run in runs)], rows)
 
 
 TABLES: dict[str, Callable[[Sequence[Run]], str]] = {
@@ -189,16 +182,7 @@ TABLES: dict[str, Callable[[Sequence[Run]], str]] = {
 }
 
 
-def filled(page: str) -> str:
-    """The page with every table made anew."""
-    runs = read_runs([path.parent for path in RUNS.glob("*/final_info.json")])
-    return MARKED.sub(lambda match: f"{match[1]}{TABLES[match[2]](runs)}\n{match[3]}", page)
-
-
-def main() -> None:
-    for path in PAGES:
-        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+@functools.cache
+def all_runs() -> list[Run]:
+    """The committed runs, in the order of their names."""
+    return read_runs([path.parent for path in RUNS.glob("*/final_info.json")])

@@ -1,9 +1,9 @@
 """What each training objective gives on the embedded world: quality, absorption, the true tree, a steady tree.
 
-    uv run python -m benchmarks.sae_world FOLDER 0 1 2
+    uv run python -m studies.dictionaries.objectives FOLDER 0 1 2
 
 makes the worlds in FOLDER (three minutes a seed on a quiet machine; kept), trains every variant on each with the
-world's seed, and writes benchmarks/sae_world.json as it goes. Figures per variant and seed:
+world's seed, and writes results/objectives.json as it goes. Figures per variant and seed:
 
     quality      of sae_figures on test text: explained variance, L0, dead share, CE loss recovered, spliced cloze
     absorption   parent silent where child fires: of the tokens (documents) on which a latent of a sub-class of a class
@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from benchmarks.seed_world import seed_world, trained_on
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.codes.store import CodesStore, SparseCodes
 from pipeline.core.files import read_json, read_jsonl, write_json
@@ -40,8 +39,9 @@ from pipeline.tree.units import Source
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.subject import open_subject
+from studies.seed_world import seed_world, trained_on
 
-RESULT = Path(__file__).with_suffix(".json")
+RESULT = Path(__file__).parent / "results/objectives.json"
 PLAIN = SAESettings(tree_penalty=0)
 TREE = DendrogramSettings()
 VARIANTS = {

@@ -1,6 +1,6 @@
 """Does the tree recover a planted hierarchy? 8 super families x 8 groups x 8 leaves, with their parents and noise.
 
-`python -m benchmarks.correlation_planted` writes benchmarks/correlation_planted.json: ARI of the leaves' groups and
+`python -m studies.trees.planted` writes results/planted.json: ARI of the leaves' groups and
 super families at the best cut, and F1 of the parent edges, per similarity and setting, mean of 5 seeds.
 """
 
@@ -18,6 +18,7 @@ from pipeline.tree.feature_tree import FeatureTree
 from pipeline.tree.kernels import SIMILARITIES, columns, latent_sums, pairs_of_rows, standardisation
 from pipeline.tree.units import Sums, Units
 
+RESULT = Path(__file__).parent / "results/planted.json"
 COMPARED = ("pearson", "phi", "loevinger", "loevinger_lower")
 N_LEAVES, N_GROUPS, N_SUPER, N_NOISE, N_DENSE = 512, 64, 8, 300, 6
 
@@ -111,7 +112,7 @@ def main() -> None:
             )
         print(name, table[name], flush=True)
     text = json.dumps(table, indent=1)
-    Path(__file__).with_suffix(".json").write_text(text + "\n")
+    RESULT.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Are our sae-bench figures those of stock sae-bench? On the data of a finished run, such as the embedded world's.
 
-    uv run python -m benchmarks.saebench_stock
+    uv run python -m studies.dictionaries.stock
 
 runs core and sparse probing of data/sae twice, with the sizes of params.yaml: by the pipeline's worker, and by hand as
-sae-bench's README has it on the folder that SAELens opens. Writes benchmarks/saebench_stock.json: every figure of both.
+sae-bench's README has it on the folder that SAELens opens. Writes results/stock.json: every figure of both.
 """
 
 import os
@@ -22,7 +22,7 @@ from pipeline.saebench.requests import bench_settings
 from pipeline.saebench.results import flat_metrics
 from pipeline.saebench.run import environment, run_saebench
 
-RESULT = Path(__file__).with_suffix(".json")
+RESULT = Path(__file__).parent / "results/stock.json"
 EVALS = ("core", "sparse_probing")
 
 
@@ -36,7 +36,7 @@ def main(data: Path) -> None:
         ours, stock = Path(scratch) / "ours", Path(scratch) / "stock"
         sizes = bench_settings(evaluation, shared, "cpu")
         summary = run_saebench(data / "model", data / "sae", data / "corpus", ours, EVALS, layer, sizes)
-        by_hand = [sys.executable, "-m", "benchmarks.saebench_stock", str(ours / "job.json"), str(stock)]
+        by_hand = [sys.executable, "-m", "studies.dictionaries.stock", str(ours / "job.json"), str(stock)]
         # Where sae-bench keeps its artifacts relative to the working directory, nothing of the checkout is touched.
         subprocess.run(by_hand, cwd=scratch, env=environment(read_job(ours / "job.json"), os.environ), check=True)
         found = {name: _both(summary["metrics"][name], flat_metrics(stock / name, "stock")) for name in EVALS}

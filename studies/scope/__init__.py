@@ -1,0 +1,1 @@
+"""Which retriever finds exactly what two examples mean."""

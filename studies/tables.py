@@ -1,0 +1,64 @@
+"""The tables of README.md, docs/ and the studies' pages, from committed results.
+
+    uv run python -m studies.tables
+
+rewrites what stands between `<!-- table PART/NAME -->` and `<!-- end -->`; a test compares. A part is a study,
+`benchmarks`, or `runs`: the committed runs of docs/runs/.
+"""
+
+import re
+from pathlib import Path
+
+from benchmarks import tables as benchmarks
+from pipeline.core.files import read_json
+from studies import run_tables
+from studies.dictionaries import tables as dictionaries
+from studies.scope import tables as scope
+from studies.trees import tables as trees
+from studies.world import tables as world
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "studies").glob("*/README.md")))
+MARKED = re.compile(r"(<!-- table (\w+/\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MEASURED = {
+    "benchmarks": benchmarks.TABLES,
+    "dictionaries": dictionaries.TABLES,
+    "scope": scope.TABLES,
+    "trees": trees.TABLES,
+    "world": world.TABLES,
+}
+
+
+def names() -> set[str]:
+    """Every table that has results; the study of the world has no file for a kind of cells before its first one."""
+    measured = {f"{part}/{name}" for part, tables in MEASURED.items() for name in tables}
+    return {f"runs/{name}" for name in run_tables.TABLES} | {name for name in measured if result_of(name).exists()}
+
+
+def result_of(name: str) -> Path:
+    """The file that a table is made from."""
+    part, table = name.split("/")
+    file = f"{MEASURED[part][table][0]}.json"
+    return ROOT / "benchmarks" / file if part == "benchmarks" else ROOT / "studies" / part / "results" / file
+
+
+def made(name: str) -> str:
+    """The table of that name."""
+    part, table = name.split("/")
+    if part == "runs":
+        return run_tables.TABLES[table](run_tables.all_runs())
+    return MEASURED[part][table][1](read_json(result_of(name)))
+
+
+def filled(page: str) -> str:
+    """The page with every table made anew."""
+    return MARKED.sub(lambda match: f"{match[1]}{made(match[2])}\n{match[3]}", page)
+
+
+def main() -> None:
+    for path in PAGES:
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
