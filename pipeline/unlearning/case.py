@@ -1,14 +1,15 @@
 """One case of forgetting: a target, everything a method may look at, and how its candidates are judged.
 
-A method is a function ``choose(case) -> Choice``; it sees the train split (statistics, examples) and the dev split
-(through ``case.judge``), never the test split.
+A method is a generator of candidate edits; it sees the train split (statistics, examples) and, through the damage that
+each candidate did there, the dev split, never the test split. All methods are swept here, in one place.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from pipeline.core.errors import PipelineError
 from pipeline.scope.documents import Documents
@@ -16,9 +17,12 @@ from pipeline.scope.settings import ScopeSettings
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.damage import Damage, damage, relations
-from pipeline.unlearning.edit import Edit, no_edit
+from pipeline.unlearning.edit import Edit, clamped, no_edit
 from pipeline.unlearning.firing import Firing
+from pipeline.unlearning.methods import METHODS
 from pipeline.unlearning.settings import UnlearningSettings
+
+Candidates = Generator[Edit, Damage, None]  # every ``yield`` of a candidate gives the damage that it did on dev
 
 
 class NothingPasses(PipelineError):
@@ -47,47 +51,62 @@ class Case(NamedTuple):
     settings: UnlearningSettings
     seed: int
     documents: Documents | None = None  # the unlabelled pool with the labelled texts, for methods that search it
-    scope: ScopeSettings = ScopeSettings()
+    scope: ScopeSettings | None = None  # likewise: how they search it
     choices: dict[tuple, Choice] | None = None  # of methods that others build on; None remembers nothing
 
-    def once(self, choose: Callable[["Case"], Choice]) -> Choice:
+    def once(self, method: str) -> Choice:
         """What a method chooses on this case; the methods that build on it share one sweep.
 
         A case with another tree or other statistics, such as a control's, is another case.
         """
-        if self.choices is None:
-            return choose(self)
-        key = choose.__module__, id(self.tree), id(self.firing)
-        if key not in self.choices:
-            self.choices[key] = choose(self)
-        return self.choices[key]
+        key = method, id(self.tree), id(self.firing)
+        if self.choices is not None and key in self.choices:
+            return self.choices[key]
+        choice = sweep(self, METHODS[method].candidates(self), method)
+        if self.choices is not None:
+            self.choices[key] = choice
+        return choice
+
+    def choose(self, method: str) -> Choice:
+        """The same; where nothing passes a method's thresholds that is its result: the model as it is."""
+        try:
+            return self.once(method)
+        except NothingPasses as reason:
+            nothing = self.untouched()._replace(settings={"nothing": str(reason)})
+            return sweep(self, (edit for edit in [nothing]), method)
 
     def judge(self, edit: Edit) -> Damage:
         """Damage on the dev split."""
         return damage(self.dev, self.target, self.before, self.dev.measure(edit))
 
+    def untouched(self) -> Edit:
+        """The model as it is, as an edit of this case's target."""
+        return no_edit(self.level, self.target, self.layer)
 
-def sweep(case: Case, candidates: Iterable[Edit]) -> Choice:
+    def clamp(
+        self, groups: list[list[int]], scale_s: torch.Tensor, multiplier: float, settings: dict[str, Any]
+    ) -> Edit:
+        """Every latent of the groups clamped to ``-multiplier`` times its scale."""
+        return clamped("", self.level, self.target, self.layer, groups, scale_s, multiplier, settings)
+
+
+def sweep(case: Case, candidates: Candidates, method: str = "") -> Choice:
     """Judge every candidate on dev and keep the one with the lowest objective; the first wins a tie."""
     best: tuple[float, Edit] | None = None
     rows = []
-    for edit in candidates:
+    edit = next(candidates, None)
+    while edit is not None:
         result = case.judge(edit)
         rows.append(edit.settings | {"latents": len(edit.latents)} | result._asdict() | {"objective": result.objective})
         if best is None or result.objective < best[0]:
             best = result.objective, edit
+        try:
+            edit = candidates.send(result)
+        except StopIteration:
+            edit = None
     if best is None:
         raise NothingPasses(f"no latent passes the thresholds for {' / '.join(case.target)}")
-    return Choice(best[1], rows)
-
-
-def choice_of(case: Case, method: str, choose: Callable[[Case], Choice]) -> Choice:
-    """What a method chooses; where nothing passes its thresholds that is its result: the model as it is."""
-    try:
-        return case.once(choose)
-    except NothingPasses as reason:
-        nothing = no_edit(case.level, case.target, case.layer)
-        return sweep(case, [nothing._replace(method=method, settings={"nothing": str(reason)})])
+    return Choice(best[1]._replace(method=method), rows)
 
 
 def draw(items: Sequence[dict], target: tuple[str, ...], most: int, seed: int) -> list[dict]:

@@ -4,11 +4,10 @@ import time
 
 from pipeline.core.files import write_json
 from pipeline.core.processes import pick_device, prepare_process
-from pipeline.unlearning.case import Case, choice_of
+from pipeline.unlearning.case import Case
 from pipeline.unlearning.choosing import Cell, Sources
 from pipeline.unlearning.damage import area, points
 from pipeline.unlearning.edit import save_edit
-from pipeline.unlearning.methods import METHODS
 from pipeline.unlearning.subject import count_training_texts, open_case, open_forest, open_pool, open_subject
 
 
@@ -30,7 +29,7 @@ class Chooser:
     def choose(self, cell: Cell) -> float:
         """Let the method choose; keeps the edit, its sweep and its seconds; returns the dev objective."""
         started = time.monotonic()
-        choice = choice_of(self._case(cell.level), cell.method, METHODS[cell.method])
+        choice = self._case(cell.level).choose(cell.method)
         save_edit(cell.folder, choice.edit)
         seconds = round(time.monotonic() - started, 2)
         sweep = {"seconds": seconds, "area": area(points(choice.sweep)), "candidates": choice.sweep}

@@ -72,7 +72,7 @@ def test_the_editor_lowers_the_mean_of_its_loss_here_and_there():
     case = SimpleNamespace(train=SimpleNamespace(model=model, tokenizer=TOKENIZER), seed=0)
     settings = TrainingSettings(forget_batch=8, attack_steps=9, attack_rate=1e-3)
     lesson = Lesson([EXAMPLES], {}, [])
-    terms = terms_of(case, model, lesson, settings, lambda got, _, on: losses.ascent(got, on))
+    terms = terms_of(case, model, lesson, settings, lambda got, _, on: losses.ascent(got, on), Attacker)
     attacker = Attacker(model, EXAMPLES, settings, PAD)
     for _ in range(3):
         attacker.relearn(np.random.default_rng(0))  # every batch holds all examples

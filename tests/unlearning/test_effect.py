@@ -12,7 +12,7 @@ from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.clamps.effect import margins, margins_lost
 from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.gates.lesson import asked, together
-from pipeline.unlearning.weights.calibration import option_scores_of
+from pipeline.unlearning.weights.losses import option_scores_of
 from tests.support.tiny_lm import gemma, word_tokenizer
 
 

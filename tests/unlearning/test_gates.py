@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +12,11 @@ from pipeline.language_model.answers import Question
 from pipeline.sae.dictionary import Dictionary
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.gates import gates_flat, gates_tree
-from pipeline.unlearning.gates.gates import FLOOR, Gates, gate_edit, multipliers
+from pipeline.unlearning.gates.gates import FLOOR, Gates, gate_edit, gates_flat, gates_tree, multipliers, node_gates
 from pipeline.unlearning.gates.lesson import Kept, Row, lesson_of, together
 from pipeline.unlearning.gates.losses import KNOWN, certainty, forget_loss, retained, uniform
 from pipeline.unlearning.settings import GateSettings, UnlearningSettings
+from tests.support.cases import case_with
 from tests.support.tiny_lm import gemma, word_tokenizer
 
 # ((0 1) 2) 3: leaf numbers are latent ids; latent 4 is not in the tree
@@ -32,16 +31,16 @@ def test_a_latent_is_closed_by_every_gate_that_holds_it():
 
 
 def test_the_tree_has_a_gate_for_every_latent_and_every_node_up_to_a_size():
-    gates = gates_tree.node_gates(TREE, 5, most_leaves=3, power=0.5)
+    gates = node_gates(TREE, 5, most_leaves=3, power=0.5)
     assert [set(members.tolist()) for members in gates.members] == [{0}, {1}, {2}, {3}, {4}, {0, 1}, {0, 1, 2}]
     assert gates.price_g.tolist() == pytest.approx([1, 1, 1, 1, 1, math.sqrt(2), math.sqrt(3)])
 
 
 def test_closed_gates_are_an_edit_with_disjoint_groups_the_widest_first():
-    case = SimpleNamespace(level="topic", target=("d", "t"), layer=1)
-    gates = gates_tree.node_gates(TREE, 5, most_leaves=3, power=0.5)
+    case = case_with()
+    gates = node_gates(TREE, 5, most_leaves=3, power=0.5)
     theta = torch.tensor([0.0, 0.5, 0.0, 0.0, 2.0, 0.25, 0.0])
-    edit = gate_edit(case, "gates_tree", gates, gates.membership(5), theta)
+    edit = gate_edit(case, gates, gates.membership(5), theta)
     assert edit.groups == ((0, 1), (4,)), "latent 1 belongs to its node"
     assert edit.latents.tolist() == [0, 1, 4]
     assert edit.factors.tolist() == [0.75, 0.25, -1.0]
@@ -120,7 +119,7 @@ def case():
     bench = Bench(model, word_tokenizer(), dictionary, 1, probes, texts)
     settings = UnlearningSettings()
     tree = FeatureTree(np.array([[0, 1, 0.1, 2]]), np.arange(2))
-    return SimpleNamespace(level="topic", target=("d", "t"), layer=1, tree=tree, train=bench, settings=settings, seed=0)
+    return case_with(tree=tree, train=bench, settings=settings)
 
 
 def test_a_lesson_holds_the_originals_predictions(case):
@@ -133,14 +132,14 @@ def test_a_lesson_holds_the_originals_predictions(case):
     assert lesson.kept["general"][0].positions_p.tolist() == [0, 1, 2, 3, 4], "every token of a text"
 
 
-@pytest.mark.parametrize(("method", "module"), [("gates_flat", gates_flat), ("gates_tree", gates_tree)])
-def test_training_lowers_the_forget_loss_and_leaves_the_model_alone(case, method, module):
+@pytest.mark.parametrize("candidates", [gates_flat, gates_tree])
+def test_training_lowers_the_forget_loss_and_leaves_the_model_alone(case, candidates):
     terms = {"uniform": 1.0, "hinge": 0.0, "entropy": 0.0}
     gate_settings = GateSettings(learning_rates=(0.1,), steps=25, strengths=(1.0,), forget_terms=terms, sparsity=0.0)
-    settings = replace(case.settings, **{method: gate_settings})
+    settings = replace(case.settings, **{candidates.__name__: gate_settings})
     before = {name: p.clone() for name, p in case.train.model.named_parameters()}
-    (edit,) = module.candidates(SimpleNamespace(**vars(case) | {"settings": settings}))
-    assert edit.method == method and edit.factors.max() < 1 and edit.factors.min() >= FLOOR
+    (edit,) = candidates(case._replace(settings=settings))
+    assert edit.factors.max() < 1 and edit.factors.min() >= FLOOR
     left = {True: [], False: []}
     for edited in (True, False):
         with torch.no_grad():
@@ -169,13 +168,13 @@ def option_loss(case, change) -> float:
 def test_a_high_price_closes_nothing(case):
     """No candidate is left, which a sweep reports in one sentence."""
     settings = replace(case.settings, gates_flat=GateSettings(steps=3, sparsity=1e3))
-    assert list(gates_flat.candidates(SimpleNamespace(**vars(case) | {"settings": settings}))) == []
+    assert list(gates_flat(case._replace(settings=settings))) == []
 
 
 def test_gates_need_probes(case):
-    settings = SimpleNamespace(**vars(case) | {"target": ("d", "elsewhere")})
+    elsewhere = case._replace(target=("d", "elsewhere"))
     with pytest.raises(PipelineError, match="gates learn from probes, and d / elsewhere has none"):
-        list(gates_flat.candidates(settings))
+        list(gates_flat(elsewhere))
 
 
 @pytest.mark.parametrize(

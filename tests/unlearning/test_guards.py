@@ -13,12 +13,12 @@ from pipeline.unlearning.apply import fires
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.clamps import subtree
 from pipeline.unlearning.clamps.sweep import ways
-from pipeline.unlearning.controls import shuffled_tree
-from pipeline.unlearning.controls.random_groups import look_alikes
+from pipeline.unlearning.controls import look_alikes, shuffled_tree
 from pipeline.unlearning.firing import Firing, count_firing
-from pipeline.unlearning.guards import fixed_vector, guard_flat, guard_tree
-from pipeline.unlearning.guards.guard import set_basis
+from pipeline.unlearning.guards import fixed_vector
+from pipeline.unlearning.guards.guard import guard_flat, guard_tree, set_basis
 from pipeline.unlearning.settings import UnlearningSettings
+from tests.support.cases import case_with
 from tests.support.tiny_lm import gemma, word_tokenizer
 
 TARGET = ("d", "t")
@@ -51,23 +51,12 @@ def case():
     assert similarity.shape == (63, 2)
     tree = FeatureTree(np.array(pairs + chain, dtype=np.float64), np.arange(64))
     settings = UnlearningSettings(guard_multipliers=(1.0,), guard_quantile=0.9)
-    return SimpleNamespace(
-        level="topic",
-        target=TARGET,
-        layer=1,
-        tree=tree,
-        firing=firing,
-        train=bench,
-        dev=bench,
-        settings=settings,
-        seed=0,
-    )
+    return case_with(target=TARGET, tree=tree, firing=firing, train=bench, dev=bench, settings=settings)
 
 
-@pytest.mark.parametrize(("method", "module"), [("guard_flat", guard_flat), ("guard_tree", guard_tree)])
-def test_a_guard_fires_on_the_target_and_lets_the_rest_pass(case, method, module):
-    (edit,) = module.candidates(case)
-    assert edit.method == method
+@pytest.mark.parametrize("candidates", [guard_flat, guard_tree])
+def test_a_guard_fires_on_the_target_and_lets_the_rest_pass(case, candidates):
+    (edit,) = candidates(case)
     bench, fired = case.train, {"t": [], "u": [], "": []}
     for i, (batch, resid) in enumerate(zip(bench.batches, bench.resid, strict=True)):
         at_bt = fires(edit.guard, bench.dictionary, resid, bench.editable(batch))
@@ -80,7 +69,7 @@ def test_a_guard_fires_on_the_target_and_lets_the_rest_pass(case, method, module
 
 
 def test_the_guards_share_their_clamp_and_differ_in_what_they_look_at(case):
-    (flat,), (tree,) = guard_flat.candidates(case), guard_tree.candidates(case)
+    (flat,), (tree,) = guard_flat(case), guard_tree(case)
     assert torch.equal(flat.latents, tree.latents) and torch.equal(flat.values, tree.values)
     pairs = tree.guard.weight_s.reshape(32, 2)
     assert torch.allclose(pairs[:, 0], pairs[:, 1], atol=1e-6), "every node holds both of a pair or neither"
@@ -104,7 +93,7 @@ def test_the_vector_is_the_difference_of_means_without_special_tokens():
 
 def test_the_vector_acts_behind_the_flat_guard(case):
     first, second = list(fixed_vector.candidates(case))[:2]
-    (flat,) = guard_flat.candidates(case)
+    (flat,) = guard_flat(case)
     assert torch.equal(first.guard.weight_s, flat.guard.weight_s)
     assert not len(first.latents) and first.shift.shape == (16,)
     assert torch.allclose(
@@ -134,22 +123,16 @@ def test_ways_of_clamping_hold_zero_and_mean_ablation_as_controls():
         csr_array(np.array([[10.0, 0.0], [0.0, 3.0]])),
     )
     settings = UnlearningSettings(multipliers=(0.0, 2.0), mean_ablation=True)
-    case = SimpleNamespace(level="topic", target=TARGET, layer=1, firing=firing, settings=settings)
-    edits = list(ways(case, "subtree", [[1, 0]], {"budget": 2}))
+    case = case_with(target=TARGET, firing=firing, settings=settings)
+    edits = list(ways(case, [[1, 0]], {"budget": 2}))
     assert [edit.settings["multiplier"] for edit in edits] == [0.0, 2.0, "mean"]
     assert [edit.values.tolist() for edit in edits] == [[0.0, 0.0], [-6.0, -10.0], [pytest.approx(0.3), 1.0]]
     assert all(edit.groups == ((1, 0),) for edit in edits)
 
 
 def test_the_shuffled_control_sweeps_as_subtree_does_on_other_groups(case):
-    class Stand(SimpleNamespace):
-        def _replace(self, **changes):
-            return Stand(**vars(self) | changes)
-
-    stand = Stand(**vars(case))
-    real, shuffled = list(subtree.candidates(stand)), list(shuffled_tree.candidates(stand))
-    assert {edit.method for edit in shuffled} == {"shuffled_tree"}
+    real, shuffled = list(subtree.candidates(case)), list(shuffled_tree(case))
     assert {edit.settings["budget"] for edit in shuffled} == {edit.settings["budget"] for edit in real}
     assert {edit.groups for edit in shuffled} != {edit.groups for edit in real}
-    again = list(shuffled_tree.candidates(stand))
+    again = list(shuffled_tree(case))
     assert [edit.groups for edit in again] == [edit.groups for edit in shuffled], "the seed fixes the shuffle"

@@ -1,6 +1,8 @@
 """Methods: the antichain against brute force, shrinkage and damage by hand, selection on a planted target."""
 
 import itertools
+from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,12 +11,13 @@ from scipy.cluster.hierarchy import linkage
 
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.bench import Outcome
-from pipeline.unlearning.case import Case, NothingPasses, choice_of, draw, sweep
+from pipeline.unlearning.case import Candidates, Case, NothingPasses, draw, sweep
 from pipeline.unlearning.clamps.subtree import best_antichains
 from pipeline.unlearning.clamps.worth import share_of_worth, shrink
 from pipeline.unlearning.damage import Damage, damage
 from pipeline.unlearning.firing import Firing
-from pipeline.unlearning.settings import UnlearningSettings
+from pipeline.unlearning.methods import METHODS
+from tests.support.cases import case_with
 
 # ((0 1) 2) (3 4): leaf numbers are latent ids
 TREE = FeatureTree(
@@ -137,36 +140,61 @@ def test_a_draw_keeps_every_relation_and_is_repeatable():
     assert drawn != draw(numbered, ("d", "t"), 4, seed=1)
 
 
-def test_a_choice_that_others_build_on_is_made_once_a_tree():
-    from types import SimpleNamespace
-
-    from pipeline.unlearning.case import Case
-
-    made = []
-
-    def choose(case):
-        made.append(case.tree)
-        return len(made)
-
-    case = SimpleNamespace(tree=TREE, firing=None, choices={})
-    other = SimpleNamespace(tree=TREE.shuffled(np.random.default_rng(0)), firing=None, choices=case.choices)
-    assert [Case.once(case, choose), Case.once(case, choose), Case.once(other, choose)] == [1, 1, 2]
-    assert Case.once(SimpleNamespace(tree=TREE, firing=None, choices=None), choose) == 3, "nothing remembered"
+def of_table(monkeypatch: pytest.MonkeyPatch, candidates) -> None:
+    """Let the method ``subtree`` stand for a generator of the test's own."""
+    monkeypatch.setitem(METHODS, "subtree", SimpleNamespace(candidates=candidates))
 
 
-def test_a_method_that_finds_nothing_leaves_the_model_as_it_is():
-    from types import SimpleNamespace
+def one_probe_case(**parts) -> Case:
+    """A case whose dev bench has one probe, of the target, which every edit leaves known."""
+    known = Outcome(torch.ones(1), torch.ones(1), torch.zeros(0))
+    bench = SimpleNamespace(measure=lambda edit: known, probes=[{"path": ["d", "t"]}], texts=[])
+    return case_with(dev=bench, before=known, **parts)
 
-    judged = []
-    bench = SimpleNamespace(measure=lambda edit: judged.append(edit) or before, probes=[{"path": ["d"]}], texts=[])
-    before = Outcome(torch.ones(1), torch.ones(1), torch.zeros(0))
-    case = Case("domain", ("d",), 1, None, [], None, None, bench, before, UnlearningSettings(), 0)
-    with pytest.raises(NothingPasses, match="no latent passes the thresholds for d"):
-        sweep(case, [])
-    choice = choice_of(case, "subtree", lambda case: sweep(case, []))
+
+def test_a_choice_that_others_build_on_is_made_once_a_tree(monkeypatch):
+    swept = []
+
+    def candidates(case: Case) -> Candidates:
+        swept.append(case.tree)
+        yield case.untouched()
+
+    of_table(monkeypatch, candidates)
+    case = one_probe_case(tree=TREE, choices={})
+    other = case._replace(tree=TREE.shuffled(np.random.default_rng(0)))
+    assert case.once("subtree") is case.once("subtree") is not other.once("subtree")
+    assert swept == [case.tree, other.tree]
+    forgetful = case._replace(choices=None)
+    assert forgetful.once("subtree") is not forgetful.once("subtree"), "nothing remembered"
+
+
+def test_a_candidate_is_told_what_the_last_one_did():
+    told = []
+
+    def candidates(case: Case) -> Candidates:
+        told.append((yield case.untouched()).forget_choice)
+        told.append((yield case.untouched()._replace(settings={"second": True})).forget_choice)
+
+    choice = sweep(one_probe_case(), candidates(case_with()), "mine")
+    assert told == [1.0, 1.0] and len(choice.sweep) == 2
+    assert (choice.edit.method, choice.edit.settings) == ("mine", {}), "the first wins a tie"
+
+
+def test_a_method_that_finds_nothing_leaves_the_model_as_it_is(monkeypatch):
+    of_table(monkeypatch, lambda case: (edit for edit in ()))
+    case = one_probe_case()
+    with pytest.raises(NothingPasses, match="no latent passes the thresholds for d / t"):
+        case.once("subtree")
+    choice = case.choose("subtree")
     assert (choice.edit.method, len(choice.edit.latents), choice.edit.weights) == ("subtree", 0, {})
-    assert choice.edit.settings == {"nothing": "no latent passes the thresholds for d"}
-    assert judged == [choice.edit] and choice.sweep[0]["forget_choice"] == 1.0, "and is judged as what it is"
+    assert choice.edit.settings == {"nothing": "no latent passes the thresholds for d / t"}
+    assert choice.sweep[0]["forget_choice"] == 1.0, "and is judged as what it is"
+
+
+def test_every_method_of_the_table_has_its_generator():
+    for method in METHODS.values():
+        assert callable(getattr(import_module(method.home), method.generator)), method.name
+    assert len(METHODS) == 23
 
 
 def test_worth_is_a_share_of_what_is_worth_taking():

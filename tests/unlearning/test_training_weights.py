@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from pipeline.language_model.answers import answer, logits_at, plan, tokenize
+from pipeline.unlearning.case import Case
 from pipeline.unlearning.settings import TrainingSettings
 from pipeline.unlearning.weights import losses
-from pipeline.unlearning.weights.calibration import indifference, option_scores
 from pipeline.unlearning.weights.examples import Example, answered, by_length, draw, padded, whole
 from pipeline.unlearning.weights.group_adapter import LowRank, _merged
+from pipeline.unlearning.weights.losses import indifference, option_scores
 from pipeline.unlearning.weights.training import Lesson, terms_of, two_phases, weight_edits
+from tests.support.cases import case_with
 from tests.support.tiny_lm import WORDS, gemma, word_tokenizer
 
 TOKENIZER = word_tokenizer()
@@ -84,9 +86,8 @@ def test_indifference_is_least_when_all_options_are_equal():
     assert indifference(torch.tensor([[0.0, -3.0, -3.0, -3.0]])).item() > math.log(4) + 0.5
 
 
-def case_of(model) -> SimpleNamespace:
-    bench = SimpleNamespace(model=model, tokenizer=TOKENIZER)
-    return SimpleNamespace(train=bench, seed=0, level="topic", target=("d", "t"), layer=1)
+def case_of(model) -> Case:
+    return case_with(train=SimpleNamespace(model=model, tokenizer=TOKENIZER))
 
 
 def logprob(model, examples) -> float:
@@ -137,7 +138,7 @@ def test_edits_lie_on_the_line_to_the_trained_weights_and_hold_only_what_changed
     trained = copy.deepcopy(model)
     with torch.no_grad():
         trained.model.norm.weight.add_(1.0)
-    half, full = weight_edits(case_of(model), "npo", (0.5, 1.0), trained)
+    half, full = weight_edits(case_of(model), (0.5, 1.0), trained)
     assert list(half.weights) == list(full.weights) == ["model.norm.weight"]
     assert torch.allclose(half.weights["model.norm.weight"], model.model.norm.weight + 0.5)
     assert full.settings == {"strength": 1.0}

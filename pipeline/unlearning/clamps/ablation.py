@@ -6,29 +6,35 @@ others. So each group of the chosen clamp is left out in turn, and stays out whe
 
 import torch
 
-from pipeline.unlearning.case import Case, Choice
+from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.edit import Edit
 
 
-def ablated(case: Case, choice: Choice, method: str) -> Choice:
-    """The choice without the groups whose absence lowers the dev objective, in passes until one drops none.
+def subtree_ablated(case: Case) -> Candidates:
+    """The choice of ``subtree``, ablated group by group."""
+    yield from ablated(case.once("subtree").edit)
 
-    ``settings["dropped"]`` counts them; every candidate is a row of the sweep.
+
+def flat_ablated(case: Case) -> Candidates:
+    """The flat twin: the choice of ``flat_worth``, ablated latent by latent."""
+    yield from ablated(case.once("flat_worth").edit)
+
+
+def ablated(edit: Edit) -> Candidates:
+    """The edit, then without one group after the other; what lowers the dev objective stays out.
+
+    Passes over the groups until one drops none; ``settings["dropped"]`` counts them.
     """
-    rows, edit = list(choice.sweep), choice.edit._replace(method=method)
-    best, dropped = min(row["objective"] for row in rows), True
+    best, dropped = (yield edit).objective, True
     while dropped:
         dropped, place = False, 0
         while place < len(edit.groups) and len(edit.groups) > 1:
             shorter = without(edit, place)
-            result = case.judge(shorter)
-            measured = result._asdict() | {"objective": result.objective}
-            rows.append(shorter.settings | {"latents": len(shorter.latents)} | measured)
-            if result.objective < best:
-                edit, best, dropped = shorter, result.objective, True
+            objective = (yield shorter).objective
+            if objective < best:
+                edit, best, dropped = shorter, objective, True
             else:
                 place += 1
-    return Choice(edit, rows)
 
 
 def without(edit: Edit, place: int) -> Edit:

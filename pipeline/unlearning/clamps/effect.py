@@ -17,7 +17,7 @@ import torch
 from pipeline.language_model.hooks import upper_layers
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.gates.lesson import Asked, asked, together
-from pipeline.unlearning.weights.calibration import option_scores_of
+from pipeline.unlearning.weights.losses import option_scores_of
 
 CHUNK = 64  # questions in one pass
 MOST = 200  # questions of a relation: the mean over more moves little, and a pass back costs as much as two forward

@@ -1,28 +1,25 @@
-"""The best antichain of tree nodes: disjoint groups from any level of the dendrogram, few and nameable.
+"""Groups of the tree, clamped: the best antichain of nodes from any level, and whole groups of one cut.
 
-A node is worth the sum over its leaves (worth.py), minus a fixed cost per node. Among all sets of disjoint nodes with
-at most ``budget`` latents the best one is found exactly, by dynamic programming from the leaves up.
+``subtree`` takes disjoint nodes, few and nameable. A node is worth the sum over its leaves (worth.py), minus a fixed
+cost per node. Among all sets of disjoint nodes with at most ``budget`` latents the best one is found exactly, by
+dynamic programming from the leaves up.
+
+``level_cut`` takes the first groups of one cut. A group's score is the sum over its latents of the forget rate minus
+the retain rate, so that it is taken for what it does as a whole and not for one of its members.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.tree.feature_tree import FeatureTree
-from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.clamps.sweep import ways
 from pipeline.unlearning.clamps.worth import worths
-from pipeline.unlearning.edit import Edit
 
 
-def choose(case: Case) -> Choice:
+def candidates(case: Case) -> Candidates:
     """Sweep the measure of worth, the budget of latents, the weight of what must stay, and the clamp."""
-    return sweep(case, candidates(case))
-
-
-def candidates(case: Case) -> Iterator[Edit]:
-    """The clamps of every distinct antichain at every multiplier."""
     budgets = sorted(set(case.settings.latents))
     seen: set[frozenset[int]] = set()
     for worth_s, settings in worths(case, case.tree):
@@ -32,7 +29,17 @@ def candidates(case: Case) -> Iterator[Edit]:
             if not chosen or chosen in seen:
                 continue
             seen.add(chosen)
-            yield from ways(case, "subtree", groups, settings | {"budget": budget})
+            yield from ways(case, groups, settings | {"budget": budget})
+
+
+def level_cut(case: Case) -> Candidates:
+    """Sweep the cut, the number of groups and the clamp."""
+    gain_s = case.firing.rates(case.target, "forget") - case.firing.retain_rates(case.target)
+    for cut, groups in enumerate(case.cuts, start=1):
+        order = np.argsort([-gain_s[group].sum() for group in groups], kind="stable")
+        for n in case.settings.groups:
+            chosen = [groups[g].tolist() for g in order[:n]]
+            yield from ways(case, chosen, {"cut": cut, "n_groups": n})
 
 
 class _Table(NamedTuple):

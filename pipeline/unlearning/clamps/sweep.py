@@ -1,18 +1,14 @@
-"""The ways of clamping that every sweep of clamps tries on its groups.
-
-From rankings of latents to a sweep of clamps: what all flat methods that rank share.
-"""
+"""What sweeps of clamps share: the ways of clamping groups, and the way from rankings of latents to groups."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.unlearning.case import Case
-from pipeline.unlearning.edit import Edit, clamped
+from pipeline.unlearning.case import Candidates, Case
 
 
-def ways(case: Case, method: str, groups: list[list[int]], settings: dict[str, Any]) -> Iterator[Edit]:
+def ways(case: Case, groups: list[list[int]], settings: dict[str, Any]) -> Candidates:
     """The groups clamped at every multiplier; with ``mean_ablation`` also to their latents' means.
 
     Mean ablation sets a latent that fires to its mean code over all tokens of all kinds of text, silent ones included:
@@ -20,9 +16,9 @@ def ways(case: Case, method: str, groups: list[list[int]], settings: dict[str, A
     """
     scale_s = case.firing.scale(case.target)
     for multiplier in case.settings.multipliers:
-        yield clamped(method, case.level, case.target, case.layer, groups, scale_s, multiplier, settings)
+        yield case.clamp(groups, scale_s, multiplier, settings)
     if case.settings.mean_ablation:
-        edit = clamped(method, case.level, case.target, case.layer, groups, case.firing.overall_means(), -1.0, settings)
+        edit = case.clamp(groups, case.firing.overall_means(), -1.0, settings)
         yield edit._replace(settings=settings | {"multiplier": "mean"})
 
 
@@ -52,8 +48,8 @@ def distinct_choices(rankings: Iterable[Ranking], counts: Iterable[int]) -> Iter
             yield Ranking(chosen, ranking.settings | {"n": n})
 
 
-def clamps(case: Case, method: str, rankings: Iterable[Ranking]) -> Iterator[Edit]:
+def clamps(case: Case, rankings: Iterable[Ranking]) -> Candidates:
     """Clamp the first n latents of each ranking, at every count of the settings, in every way."""
     for choice in distinct_choices(rankings, case.settings.latents):
         groups = [[int(latent)] for latent in choice.latents]
-        yield from ways(case, method, groups, choice.settings)
+        yield from ways(case, groups, choice.settings)

@@ -3,7 +3,10 @@
     z'_i = m_i z_i,   m = max(FLOOR, 1 - A theta),   theta >= 0
 
 A [s, g] says which latents (s) each gate (g) closes: itself alone in ``gates_flat``, a node of the tree in
-``gates_tree``. Adam minimises
+``gates_tree``, which has a gate for every node with at most ``gate_leaves`` latents, single latents among them. A gate
+costs ``size^gate_power`` times its theta. With a power of 1 a node costs what its latents would cost one by one, and
+the tree changes nothing; with 0 a wide node is as cheap as a single latent; in between a node is worth closing when
+most of its members help, so that few gates remain, which are groups with a name. Adam minimises
 
     forget terms + sum over relations of w KL(original || gated) + sparsity * sum_g price_g theta_g
 
@@ -12,7 +15,7 @@ gates are trained; the model and the dictionary stay. The linear form matters: a
 wins before it closes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +23,9 @@ import torch
 
 from pipeline.core.errors import PipelineError
 from pipeline.language_model.hooks import upper_layers
-from pipeline.unlearning.case import Case
-from pipeline.unlearning.edit import Edit, no_edit
+from pipeline.tree.feature_tree import FeatureTree
+from pipeline.unlearning.case import Candidates, Case
+from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.gates.lesson import Lesson, lesson_of, together
 from pipeline.unlearning.gates.losses import forget_loss, retained
 from pipeline.unlearning.settings import GateSettings
@@ -51,19 +55,40 @@ def multipliers(membership_sg: torch.Tensor, theta_g: torch.Tensor) -> torch.Ten
     return (1 - torch.sparse.mm(membership_sg, theta_g[:, None])[:, 0]).clamp(min=FLOOR)
 
 
-def candidates(case: Case, method: str, gates: Gates, settings: GateSettings) -> Iterator[Edit]:
+def gates_flat(case: Case) -> Candidates:
+    """Gates on single latents: the flat twin, trained and swept in the same way."""
+    latents = np.arange(case.train.dictionary.d_sae)
+    single = Gates([latents[i : i + 1] for i in latents], np.ones(len(latents)))
+    yield from _swept(case, single, case.settings.gates_flat)
+
+
+def gates_tree(case: Case) -> Candidates:
+    """Gates on nodes of the tree: few groups, each closed as a whole."""
+    settings = case.settings
+    nodes = node_gates(case.tree, case.train.dictionary.d_sae, settings.gate_leaves, settings.gate_power)
+    yield from _swept(case, nodes, settings.gates_tree)
+
+
+def node_gates(tree: FeatureTree, d_sae: int, most_leaves: int, power: float) -> Gates:
+    """A gate for every latent, clustered or not, and for every node of 2 to ``most_leaves`` latents."""
+    members = [np.array([latent]) for latent in range(d_sae)]
+    members += [node.members for node in tree.nodes() if len(node.members) <= most_leaves]
+    return Gates(members, np.array([float(len(latents)) for latents in members]) ** power)
+
+
+def _swept(case: Case, gates: Gates, settings: GateSettings) -> Candidates:
     """One training run a learning rate; each gives an edit at every strength, ``theta`` times so much."""
     lesson = lesson_of(case)
     membership_sg = gates.membership(case.train.dictionary.d_sae)
     for rate in settings.learning_rates:
         theta_g = trained(case, lesson, gates, settings, rate)
         for strength in settings.strengths:
-            edit = gate_edit(case, method, gates, membership_sg, strength * theta_g)
+            edit = gate_edit(case, gates, membership_sg, strength * theta_g)
             if len(edit.latents):
                 yield edit._replace(settings={"learning_rate": rate, "strength": strength, "groups": len(edit.groups)})
 
 
-def gate_edit(case: Case, method: str, gates: Gates, membership_sg: torch.Tensor, theta_g: torch.Tensor) -> Edit:
+def gate_edit(case: Case, gates: Gates, membership_sg: torch.Tensor, theta_g: torch.Tensor) -> Edit:
     """The gates as an edit; a latent belongs to the largest closed gate that holds it."""
     closed = [g for g in torch.nonzero(theta_g).flatten().tolist()]
     closed.sort(key=lambda g: -len(gates.members[g]))
@@ -75,9 +100,8 @@ def gate_edit(case: Case, method: str, gates: Gates, membership_sg: torch.Tensor
         groups += [tuple(fresh)] if fresh else []
     latents = torch.tensor([latent for group in groups for latent in group], dtype=torch.long)
     factors = multipliers(membership_sg, theta_g)[latents]
-    edit = no_edit(case.level, case.target, case.layer)
-    return edit._replace(
-        method=method, latents=latents, factors=factors, values=torch.zeros_like(factors), groups=tuple(groups)
+    return case.untouched()._replace(
+        latents=latents, factors=factors, values=torch.zeros_like(factors), groups=tuple(groups)
     )
 
 

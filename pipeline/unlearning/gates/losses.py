@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from pipeline.language_model.answers import Question
 from pipeline.unlearning.gates.lesson import Kept
-from pipeline.unlearning.weights.calibration import option_scores_of
+from pipeline.unlearning.weights.losses import option_scores_of
 
 KNOWN = 0.02  # probability up to which an answer counts as unknown: about one value of a pool
 

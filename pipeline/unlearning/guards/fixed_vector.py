@@ -6,29 +6,20 @@ A clamp of many latents at a guarded position comes close to adding one vector; 
 but for the guard. Special tokens count in neither mean.
 """
 
-from collections.abc import Iterator
-
 import torch
 
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.damage import relations
-from pipeline.unlearning.edit import Edit, no_edit
-from pipeline.unlearning.guards.guard_flat import flat_guard
+from pipeline.unlearning.guards.guard import flat_guard
 
 
-def choose(case: Case) -> Choice:
-    """Sweep the length of the vector."""
-    return sweep(case, candidates(case))
-
-
-def candidates(case: Case) -> Iterator[Edit]:
+def candidates(case: Case) -> Candidates:
     """The vector at every length but 0, which would change nothing."""
     guard, difference_d = flat_guard(case), difference_of_means(case.train, case.target)
     for multiplier in case.settings.vector_multipliers:
-        edit = no_edit(case.level, case.target, case.layer)
-        settings = {"multiplier": multiplier}
-        yield edit._replace(method="fixed_vector", guard=guard, shift=-multiplier * difference_d, settings=settings)
+        shift_d = -multiplier * difference_d
+        yield case.untouched()._replace(guard=guard, shift=shift_d, settings={"multiplier": multiplier})
 
 
 def difference_of_means(bench: Bench, target: tuple[str, ...]) -> torch.Tensor:

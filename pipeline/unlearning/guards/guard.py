@@ -1,11 +1,11 @@
-"""Fit a guard: a detector that decides, position by position, where an edit acts.
+"""Guards: a detector decides, position by position, where a wide clamp acts (after DSG, Muhamed et al. 2025).
+
+A guard blocks and does not erase: the report keeps it in a category of its own.
 
 A logistic regression tells inputs about the target from all others. Its features are sums over sets of latents of the
 largest code of each latent so far, divided by the root of the set's size: single latents for a flat guard, nodes of the
 tree for a guard on groups. Either way the guard is linear in the latents' largest codes.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,19 +13,38 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.case import Case
+from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.damage import relations
-from pipeline.unlearning.edit import Edit, Guard, clamped
+from pipeline.unlearning.edit import Guard
 
 
-def guarded(case: Case, method: str, guard: Guard) -> Iterator[Edit]:
+def guard_flat(case: Case) -> Candidates:
+    """A detector on single latents; the multiplier is swept."""
+    yield from _guarded(case, flat_guard(case))
+
+
+def guard_tree(case: Case) -> Candidates:
+    """A detector on the activity of the tree's nodes in place of latents; the clamp behind it is the same.
+
+    A node is active when any of its latents is, so that a text may be recognised by a latent that no training text of
+    the target showed, if it stands near one that did.
+    """
+    nodes = [node.members for node in case.tree.nodes() if len(node.members) <= case.settings.gate_leaves]
+    yield from _guarded(case, fit_guard(case, nodes))
+
+
+def flat_guard(case: Case) -> Guard:
+    """The detector on single latents."""
+    return fit_guard(case, [np.array([latent]) for latent in range(case.train.dictionary.d_sae)])
+
+
+def _guarded(case: Case, guard: Guard) -> Candidates:
     """Behind the guard, a clamp at every multiplier of all that is more active on knowledge than on general text."""
     knowing_s = sum(case.firing.rates(case.target, name) for name in ("forget", "sibling", "other"))
     factual = np.flatnonzero(knowing_s > 2 * case.firing.rates(case.target, "general"))
     groups, scale_s = [factual.tolist()], case.firing.scale(case.target)
     for multiplier in case.settings.guard_multipliers:
-        edit = clamped(method, case.level, case.target, case.layer, groups, scale_s, multiplier, {})
-        yield edit._replace(guard=guard)
+        yield case.clamp(groups, scale_s, multiplier, {})._replace(guard=guard)
 
 
 def fit_guard(case: Case, sets: list[np.ndarray]) -> Guard:

@@ -1,4 +1,7 @@
-"""A lesson from a few examples: only some entities of each node are labelled, the rest is looked for in a pool of text.
+"""NPO on a forget set that a few examples are completed to: find the rest of the concept, then remove it.
+
+Only ``few_shot.given`` entities of each node are labelled; the retriever finds the text of the others in a pool.
+Nothing is chosen on dev, whose probes ask what is not labelled: the trained model at full strength is the edit.
 
 Two-sided: of the target and of every node beside it the same few entities are known. To be forgotten are the target's
 known answers and the documents found for it; kept are the known answers and the documents found for its siblings and
@@ -13,16 +16,37 @@ from itertools import pairwise
 
 import torch
 
+from pipeline.core.errors import PipelineError
 from pipeline.language_model.answers import tokenize
 from pipeline.scope.completion import Completion, complete
-from pipeline.unlearning.case import Case
+from pipeline.unlearning.case import Candidates, Case
+from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.weights.examples import Example, answered, documents, padded
+from pipeline.unlearning.weights.fine_tuning import preferring
 from pipeline.unlearning.weights.losses import token_logprobs
-from pipeline.unlearning.weights.training import Lesson
+from pipeline.unlearning.weights.training import Lesson, trained, weight_edits
 
 NATS_OF_KNOWLEDGE = 2.0
 SMOOTHING = 0.1  # added to every count of the bigram model
 Node = tuple[str, ...]
+
+
+def candidates(case: Case) -> Candidates:
+    """One training run on what the retriever found: ``scope_npo``."""
+    settings = case.settings.few_shot
+    yield completed(case, settings.given, settings.retriever, settings.documents)
+
+
+def completed(case: Case, given: int, retriever: str | None, found: int) -> Edit:
+    """The edit from ``given`` labelled entities a node and up to ``found`` documents by a retriever (None: by none)."""
+    if case.documents is None or len(case.target) == max(len(row["path"]) for row in case.documents.rows):
+        raise PipelineError(
+            f"scope_npo completes nodes with parts; the target {'/'.join(case.target)} has none in the pool"
+        )
+    lesson, settings = few_shot_lesson(case, given, retriever, found), case.settings.scope_npo
+    [edit] = weight_edits(case, (1.0,), trained(case, lesson, settings, preferring(settings.beta)))
+    how = edit.settings | {"given": given, "retriever": retriever, "documents": found}
+    return edit._replace(method="scope_npo", settings=how)
 
 
 def labelled_entities(case: Case, given: int) -> dict[Node, list[Node]]:

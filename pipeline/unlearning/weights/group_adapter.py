@@ -19,11 +19,11 @@ from transformers import PreTrainedModel
 
 from pipeline.language_model.hooks import decoder_layers, rewriting
 from pipeline.unlearning.apply import rewrite
-from pipeline.unlearning.case import Case, Choice, sweep
-from pipeline.unlearning.clamps import subtree
+from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit
-from pipeline.unlearning.weights.npo import preferring
+from pipeline.unlearning.weights.attacker import Attacker
+from pipeline.unlearning.weights.fine_tuning import preferring
 from pipeline.unlearning.weights.training import full_lesson, terms_of, two_phases, weight_edits
 
 
@@ -39,15 +39,15 @@ class LowRank(nn.Module):
         return weight_od + (self.change_or @ self.directions_rd).to(weight_od.dtype)
 
 
-def choose(case: Case) -> Choice:
-    """One training run on the groups of ``subtree``'s choice; dev chooses the strength."""
-    return choose_on(case, case.once(subtree.choose).edit, "group_adapter")
+def candidates(case: Case) -> Candidates:
+    """One training run on the groups of ``subtree``'s choice; dev chooses how far."""
+    yield from on_groups(case, case.once("subtree").edit)
 
 
-def choose_on(case: Case, groups: Edit, method: str) -> Choice:
+def on_groups(case: Case, groups: Edit) -> Candidates:
     """The same on the groups of any edit."""
-    edits = weight_edits(case, method, case.settings.group_adapter.strengths, adapted(case, groups))
-    return sweep(case, (edit._replace(groups=groups.groups) for edit in edits))
+    for edit in weight_edits(case, case.settings.group_adapter.strengths, adapted(case, groups)):
+        yield edit._replace(groups=groups.groups)
 
 
 def adapted(case: Case, groups: Edit) -> PreTrainedModel:
@@ -60,7 +60,7 @@ def adapted(case: Case, groups: Edit) -> PreTrainedModel:
     for name, adapter in adapters.items():
         parametrize.register_parametrization(modules[name], "weight", adapter)
     parameters = [adapter.change_or for adapter in adapters.values()]
-    terms = terms_of(case, model, full_lesson(case), settings, preferring(settings.beta))
+    terms = terms_of(case, model, full_lesson(case), settings, preferring(settings.beta), Attacker)
     two_phases(parameters, terms, settings)
     return _merged(case.train.model, adapters)
 

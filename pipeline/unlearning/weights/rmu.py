@@ -14,17 +14,17 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from pipeline.language_model.hooks import capture, decoder_layers
-from pipeline.unlearning.case import Case, Choice, sweep
-from pipeline.unlearning.weights.calibration import indifference, option_scores
+from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.weights.examples import Padded, draw, padded
+from pipeline.unlearning.weights.losses import indifference, option_scores
 from pipeline.unlearning.weights.training import Terms, full_lesson, two_phases, weight_edits
 
 N_LAYERS = 3  # layers whose MLP outputs are trained, the edited one the last
 
 
-def choose(case: Case) -> Choice:
-    """One training run; dev chooses the strength."""
-    return sweep(case, weight_edits(case, "rmu", case.settings.rmu.strengths, steered(case)))
+def candidates(case: Case) -> Candidates:
+    """One training run; dev chooses how far."""
+    yield from weight_edits(case, case.settings.rmu.strengths, steered(case))
 
 
 def steered(case: Case) -> PreTrainedModel:

@@ -3,7 +3,7 @@
     phase 1   forget loss + w KL(original || model)
     phase 2   indifference among the options of the target's probes + w KL(original || model)
 
-With ``attack_steps`` both first terms are the mean of those of the model and of its attacker (``attacker``).
+With an attacker both first terms are the mean of those of the model and of its attacker (``attacker``).
 AdamW without decay at a constant rate, gradients clipped at norm 1. The first phase is short: what it breaks the second
 heals. Candidates are points on the straight line from the original weights through the trained ones; dev chooses.
 """
@@ -18,14 +18,12 @@ from transformers import PreTrainedModel
 
 from pipeline.language_model.answers import Question, tokenize
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.damage import relations
-from pipeline.unlearning.edit import Edit, no_edit
 from pipeline.unlearning.settings import TrainingSettings
 from pipeline.unlearning.weights.attacker import Attacker
-from pipeline.unlearning.weights.calibration import indifference, option_scores
 from pipeline.unlearning.weights.examples import Example, by_length, documents, draw, examples, padded
-from pipeline.unlearning.weights.losses import divergence, token_logprobs
+from pipeline.unlearning.weights.losses import divergence, indifference, option_scores, token_logprobs
 
 # Of the model's and the original's log-probabilities of the true tokens, and which tokens count: [b, t - 1] each.
 ForgetLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -54,26 +52,22 @@ def questions_of(bench: Bench, target: tuple[str, ...]) -> list[Question]:
     return [tokenize(p, bench.tokenizer) for p, name in zip(bench.probes, of_probe, strict=True) if name == "forget"]
 
 
-def choose(case: Case, method: str, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> Choice:
-    """One training run; dev chooses the strength."""
-    return sweep(case, weight_edits(case, method, settings.strengths, trained(case, lesson, settings, loss)))
-
-
-def weight_edits(case: Case, method: str, strengths: Iterable[float], model: PreTrainedModel) -> Iterator[Edit]:
+def weight_edits(case: Case, strengths: Iterable[float], model: PreTrainedModel) -> Candidates:
     """Edits on the line from the case's model (strength 0) to a trained one (1) and beyond."""
     original = {name: tensor.detach() for name, tensor in case.train.model.named_parameters()}
     learnt = {name: tensor.detach() for name, tensor in model.named_parameters()}
     changed = {name: tensor for name, tensor in learnt.items() if not torch.equal(tensor, original[name])}
     for strength in strengths:
         weights = {name: torch.lerp(original[name], tensor, strength) for name, tensor in changed.items()}
-        edit = no_edit(case.level, case.target, case.layer)
-        yield edit._replace(method=method, weights=weights, settings={"strength": strength})
+        yield case.untouched()._replace(weights=weights, settings={"strength": strength})
 
 
-def trained(case: Case, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> PreTrainedModel:
-    """A copy of the model with all weights trained."""
+def trained(
+    case: Case, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss, attacker: type[Attacker] | None = None
+) -> PreTrainedModel:
+    """A copy of the model with all weights trained, against an attacker where there is one."""
     model = copy.deepcopy(case.train.model).requires_grad_(True)
-    two_phases(list(model.parameters()), terms_of(case, model, lesson, settings, loss), settings)
+    two_phases(list(model.parameters()), terms_of(case, model, lesson, settings, loss, attacker), settings)
     return model
 
 
@@ -85,12 +79,19 @@ class Terms(NamedTuple):
     calibrating: Callable[[], torch.Tensor] | None
 
 
-def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss) -> Terms:
+def terms_of(
+    case: Case,
+    model: PreTrainedModel,
+    lesson: Lesson,
+    settings: TrainingSettings,
+    loss: ForgetLoss,
+    attacked_by: type[Attacker] | None = None,
+) -> Terms:
     """A forget loss on the true tokens, KL to the original model on what is kept, indifference among options."""
     rng = np.random.default_rng(case.seed)
     original, pad = case.train.model, case.train.tokenizer.pad_token_id
     pool = [example for pool in lesson.forget for example in pool]
-    attacker = Attacker(model, pool, settings, pad) if settings.attack_steps else None
+    attacker = attacked_by(model, pool, settings, pad) if attacked_by else None
 
     def both(loss_of: Callable[[PreTrainedModel | Attacker], torch.Tensor]) -> torch.Tensor:
         """A loss of the model; where there is an attacker, its mean with that of what this one made of the model."""
@@ -109,6 +110,8 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
         return both(lambda of: loss(token_logprobs(of, batch), before_bt, batch.counted_bt))
 
     def keeping() -> torch.Tensor:
+        if not lesson.retain:
+            return torch.zeros((), device=model.device)
         kept = [(pool, settings.retain_batch[name]) for name, pools in lesson.retain.items() for pool in pools]
         drawn = [example for pool, size in kept for example in draw(pool, size, rng)]
         total, tokens = torch.zeros((), device=model.device), 0
@@ -116,7 +119,7 @@ def terms_of(case: Case, model: PreTrainedModel, lesson: Lesson, settings: Train
             batch = padded(alike, pad, model.device)
             here = int(batch.mask_bt.sum())
             total, tokens = total + here * divergence(model, original, batch), tokens + here
-        return settings.retain_weight * total / max(tokens, 1)
+        return settings.retain_weight * total / tokens
 
     def calibrating() -> torch.Tensor:
         some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)

@@ -1,31 +1,22 @@
-"""Control: groups of the same sizes as ``subtree`` would take, filled with random latents of similar firing rate.
+"""Controls of ``subtree``: what any edit of that size forgets and breaks, and what the tree's company adds."""
 
-What it forgets, and what it breaks, any edit of that size would.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.unlearning.case import Case, Choice, sweep
+from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.clamps import subtree
 from pipeline.unlearning.clamps.sweep import ways
-from pipeline.unlearning.edit import Edit
 
 
-def choose(case: Case) -> Choice:
-    """Sweep the multiplier over one random draw that matches the groups of ``subtree``'s choice."""
-    return sweep(case, candidates(case))
-
-
-def candidates(case: Case) -> Iterator[Edit]:
-    """The clamps of the drawn groups at every multiplier."""
+def random_groups(case: Case) -> Candidates:
+    """Groups of the sizes that ``subtree`` chose, filled by one draw of latents of similar firing rate."""
     rng = np.random.default_rng(case.seed)
-    groups = case.once(subtree.choose).edit.groups
+    groups = case.once("subtree").edit.groups
     overall_s = case.firing.fires_xs.sum(0)
     available = np.setdiff1d(np.flatnonzero(overall_s), [latent for group in groups for latent in group])
     by_rate = available[np.argsort(overall_s[available], kind="stable")]
-    yield from ways(case, "random_groups", look_alikes(groups, by_rate, overall_s, rng), {})
+    yield from ways(case, look_alikes(groups, by_rate, overall_s, rng), {})
 
 
 def look_alikes(
@@ -49,3 +40,12 @@ def look_alikes(
             drawn[-1].append(int(by_rate[taken]))
             by_rate = np.delete(by_rate, taken)
     return drawn
+
+
+def shuffled_tree(case: Case) -> Candidates:
+    """``subtree`` on the same tree with its leaves shuffled once.
+
+    Shape, sizes and sweep are the same, so what ``subtree`` does better it owes to which latents stand together.
+    """
+    shuffled = case.tree.shuffled(np.random.default_rng(case.seed))
+    yield from subtree.candidates(case._replace(tree=shuffled))

@@ -1,1 +1,0 @@
-"""Controls: what any edit of that size would forget and break."""
