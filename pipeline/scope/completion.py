@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.scope.documents import Documents
 from pipeline.scope.query import Example, Query
-from pipeline.scope.scoring import RETRIEVERS
+from pipeline.scope.retrievers import RETRIEVERS
 from pipeline.scope.settings import ScopeSettings
 
 Node = tuple[str, ...]

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.core.files import write_json, write_text
 from pipeline.tree.correlation import Correlation
-from pipeline.tree.feature_tree import FeatureTree, parents_of, save_tree
+from pipeline.tree.feature_tree import FeatureTree, save_tree
 from pipeline.tree.kernels import LOEVINGER, PHI, similarities, standardisation
 
 
@@ -58,7 +58,7 @@ def groups_at(tree: FeatureTree, correlations: list[float]) -> list[dict[str, An
 def tree_json(tree: FeatureTree, about: dict[str, Any], node_stability: np.ndarray | None = None) -> dict[str, Any]:
     """``about`` plus one row per node, leaves first, in scipy's numbering; the root's parent is null. ``rare`` are the
     latents that fire too rarely to be clustered, each with the clustered one that it was attached to."""
-    parent = parents_of(tree.linkage)
+    parent = tree.parents
     leaves = [
         {"id": leaf, "latent": int(latent), "parent": _parent(parent[leaf])} for leaf, latent in enumerate(tree.latents)
     ]

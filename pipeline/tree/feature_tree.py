@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from pipeline.core.errors import PipelineError
 
@@ -48,15 +49,53 @@ class FeatureTree:
     def n_leaves(self) -> int:
         return len(self.latents)
 
+    @property
+    def children(self) -> np.ndarray:
+        """The two children of every merge, int64 [m, 2]."""
+        return self.linkage[:, :2].astype(np.int64)
+
+    @cached_property
+    def parents(self) -> np.ndarray:
+        """The parent of every leaf and merge, int64 [2 m + 1]; -1 for the root."""
+        return parents_of(self.linkage)
+
+    @property
+    def heights(self) -> np.ndarray:
+        """Of every leaf (0) and merge, float64 [2 m + 1]."""
+        return np.concatenate([np.zeros(self.n_leaves), self.linkage[:, 2]])
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Leaves below every leaf (itself) and merge, int64 [2 m + 1]."""
+        return np.concatenate([np.ones(self.n_leaves, np.int64), self.linkage[:, 3].astype(np.int64)])
+
+    def sums(self, values_l: np.ndarray) -> np.ndarray:
+        """The sum over its leaves for every leaf and merge, [2 m + 1, ...], from values by leaf number."""
+        sums = np.concatenate([values_l, np.zeros((len(self.linkage), *values_l.shape[1:]), values_l.dtype)])
+        for merge, (left, right) in enumerate(self.children, start=self.n_leaves):
+            sums[merge] = sums[left] + sums[right]
+        return sums
+
+    def membership(self, n_latents: int) -> sparse.csr_array:
+        """Which latents (s) lie below which merge (m), float32 [s, m] of zeros and ones."""
+        members = [node.members for node in self.nodes()]
+        merge = np.repeat(np.arange(len(members)), list(map(len, members)))
+        ones = np.ones(len(merge), np.float32)
+        return sparse.csr_array((ones, (np.concatenate(members), merge)), (n_latents, len(members)))
+
     @cached_property
     def _spans(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return _spans(self.linkage)
 
+    def groups_of_cut(self, correlation: float) -> np.ndarray:
+        """The nodes that are the groups of a cut, lone leaves among them, along the dendrogram."""
+        top = _top_nodes(self.linkage, 1 - correlation + ROUNDING)
+        return top[np.argsort(self._spans[1][top])]
+
     def labels(self, correlation: float) -> np.ndarray:
         """Group number of every leaf at a cut, int64 [n_leaves]; groups are numbered along the dendrogram."""
         order, start, stop = self._spans
-        top = _top_nodes(self.linkage, 1 - correlation + ROUNDING)
-        top = top[np.argsort(start[top])]
+        top = self.groups_of_cut(correlation)
         labels = np.empty(self.n_leaves, np.int64)
         labels[order] = np.repeat(np.arange(len(top)), stop[top] - start[top])
         return labels
@@ -64,8 +103,7 @@ class FeatureTree:
     def cut(self, correlation: float) -> list[np.ndarray]:
         """Groups of latent ids at a correlation, singles included, in the dendrogram's order."""
         order, start, stop = self._spans
-        top = _top_nodes(self.linkage, 1 - correlation + ROUNDING)
-        return [self.latents[order[start[g] : stop[g]]] for g in top[np.argsort(start[top])]]
+        return [self.latents[order[start[g] : stop[g]]] for g in self.groups_of_cut(correlation)]
 
     def cut_with_rare(self, correlation: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The groups of ``cut``, and a second list of the same length: the rare latents attached to each."""
@@ -77,7 +115,7 @@ class FeatureTree:
     def nodes(self) -> list[Node]:
         """Every merge, lowest first. The members are views of one array, so this is linear in memory."""
         order, start, stop = self._spans
-        leaves, parent = self.latents[order], parents_of(self.linkage)
+        leaves, parent = self.latents[order], self.parents
         first = self.n_leaves
         return [
             Node(k, int(parent[k]), float(self.linkage[k - first, 2]), leaves[start[k] : stop[k]])

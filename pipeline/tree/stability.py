@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from pipeline.tree.bootstrap import GROUPS, bootstrap_trees, group_sums
 from pipeline.tree.correlation import Correlation
 from pipeline.tree.dendrogram import condensed_distance
-from pipeline.tree.feature_tree import FeatureTree, parents_of
+from pipeline.tree.feature_tree import FeatureTree
 
 CANDIDATE = 0.02  # similarity above which a pair is followed through the replicates
 CURVE = [round(0.05 * step, 2) for step in range(1, 20)]  # correlations of the stability curve
@@ -122,11 +122,11 @@ def node_stability(tree: FeatureTree, replicates: list[FeatureTree]) -> np.ndarr
     overlap = np.zeros(len(tree.linkage))
     order, start, stop = tree._spans
     for other in replicates:
-        limit = np.concatenate([np.zeros(tree.n_leaves), other.linkage[:, 2]]) < 1
-        size = np.concatenate([np.ones(tree.n_leaves), other.linkage[:, 3]])
+        limit = other.heights < 1
+        size = other.sizes.astype(np.float64)
         first = tree.n_leaves
         positive = tree.linkage[:, 2] < 1
-        overlap += _best_overlaps(order, start[first:], stop[first:], positive, parents_of(other.linkage), size, limit)
+        overlap += _best_overlaps(order, start[first:], stop[first:], positive, other.parents, size, limit)
     return np.where(tree.linkage[:, 2] < 1, overlap / max(1, len(replicates)), np.nan)
 
 

@@ -5,12 +5,11 @@ import pytest
 from scipy import sparse
 
 from pipeline.evaluation.scope import DRAWS, Cell, average_precision, border_precision, draw_cells, scope_figures
-from pipeline.scope.candidates import Evidence, candidates, doubt, other_nodes
+from pipeline.inspection.candidates import Evidence, candidates, doubt, other_nodes
 from pipeline.scope.completion import complete
 from pipeline.scope.documents import Documents, Reading, standardised
 from pipeline.scope.query import Query, contrasted, least_cosine, shared_activity
-from pipeline.scope.retrievers.tree import node_activity
-from pipeline.scope.scoring import RETRIEVERS
+from pipeline.scope.retrievers import RETRIEVERS, node_activity
 from pipeline.scope.settings import ScopeSettings
 from pipeline.tree.feature_tree import FeatureTree
 

@@ -60,13 +60,10 @@ def best_antichains(
     top, n = budgets[-1], tree.n_leaves
     if n == 0:
         return [[] for _ in budgets]
-    children = tree.linkage[:, :2].astype(np.int64)
-    sizes = np.concatenate([np.ones(n, np.int64), tree.linkage[:, 3].astype(np.int64)])
-    worth = np.concatenate([worth_s[tree.latents], np.zeros(n - 1)])
+    children, sizes, worth = tree.children, tree.sizes, tree.sums(worth_s[tree.latents])
     tables = [_leaf(worth[leaf] - node_cost, top) for leaf in range(n)]
-    for k, (left, right) in enumerate(children):
-        worth[n + k] = worth[left] + worth[right]
-        tables.append(_merge(tables[left], tables[right], worth[n + k] - node_cost, int(sizes[n + k]), top))
+    for node, (left, right) in enumerate(children, start=n):
+        tables.append(_merge(tables[left], tables[right], worth[node] - node_cost, int(sizes[node]), top))
     members = [np.array([latent]) for latent in tree.latents] + [node.members for node in tree.nodes()]
     return [
         [members[node].tolist() for node in _taken(tables, children, n, len(tables) - 1, budget)] for budget in budgets
