@@ -1,4 +1,4 @@
-"""How long every question to `stages.inspect` takes on a finished default run in data/.
+"""How long every question to `pipeline inspect` takes on a finished default run in data/.
 
     uv run python -m benchmarks.inspect_speed > benchmarks/inspect_speed.json
 
@@ -13,6 +13,7 @@ import sys
 import time
 
 QUESTIONS = (
+    "corpus",
     "activations",
     "sae",
     "feature 12",
@@ -28,7 +29,7 @@ QUESTIONS = (
 def asked(question: str) -> tuple[float, float]:
     """Wall and CPU seconds of one answer."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    command = [sys.executable, "-m", "stages.inspect", *question.split()]
+    command = [sys.executable, "-m", "pipeline", "inspect", *question.split()]
     subprocess.run(command, check=True, capture_output=True)
     wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -88,7 +88,7 @@ def report_sizes(found: dict[str, Any]) -> str:
 
 
 def inspect_speed(found: dict[str, Any]) -> str:
-    """Seconds of every question to stages.inspect."""
+    """Seconds of every question to `pipeline inspect`."""
     rows = [[f"`{row['question']}`", f"{row['cpu_s']:.2f}", f"{row['wall_s']:.2f}"] for row in found["rows"]]
     return table(["question", "CPU s", f"wall s, at load {found['load']}"], rows)
 

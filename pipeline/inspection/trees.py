@@ -40,7 +40,7 @@ def merge(tree: FeatureTree, number: int) -> Node:
     if not tree.n_leaves <= number < 2 * tree.n_leaves - 1:
         raise PipelineError(
             f"there is no group {number}; groups are the merges {tree.n_leaves} to {2 * tree.n_leaves - 2} of the tree "
-            "(`stages.inspect dendrogram` lists those of a cut; one latent is a `feature`)"
+            "(`pipeline inspect dendrogram` lists those of a cut; one latent is a `feature`)"
         )
     return tree.nodes()[number - tree.n_leaves]
 

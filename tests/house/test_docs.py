@@ -80,9 +80,9 @@ def test_what_runs_elsewhere_does() -> None:
 @pytest.mark.parametrize("command", QUICK)
 def test_every_other_command_runs(project: Path, command: str) -> None:
     words = shlex.split(command)
-    if words[:2] == ["-m", "stages.inspect"] and words[2] in ("group", "feature"):
+    if words[:3] == ["-m", "pipeline", "inspect"] and words[3] in ("group", "feature"):
         merges = np.load(project / "data/dendrogram/linkage.npy")
-        words[3] = str(2 * len(merges)) if words[2] == "group" else "12"  # the small tree has other numbers
+        words[4] = str(2 * len(merges)) if words[3] == "group" else "12"  # the small tree has other numbers
     runs = [str(path.relative_to(project)) for word in words if "*" in word for path in sorted(project.glob(word))]
     words = [word for word in words if "*" not in word] + runs
     done = run(project, *words)
@@ -92,7 +92,7 @@ def test_every_other_command_runs(project: Path, command: str) -> None:
 
 def test_json_is_json(project: Path) -> None:
     for what in (["dendrogram", "--level", "2"], ["sae"], ["run", "run_7"], ["edit", "subtree/topic"]):
-        assert json.loads(run(project, "-m", "stages.inspect", *what, "--json").stdout)
+        assert json.loads(run(project, "-m", "pipeline", "inspect", *what, "--json").stdout)
 
 
 @pytest.mark.parametrize("number", range(README.count("```python")))

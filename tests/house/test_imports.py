@@ -20,11 +20,11 @@ LAYERS = (
     ("pipeline.scope",),
     ("pipeline.unlearning",),
     ("pipeline.evaluation",),
-    ("pipeline.replication",),
+    ("pipeline.agreement",),
     ("pipeline.saebench",),
     ("pipeline.report",),
     ("pipeline.inspection",),
-    ("pipeline.params",),
+    ("pipeline.params", "pipeline.__main__"),
     ("stages", "plot"),
     ("studies",),
 )

@@ -1,24 +1,26 @@
-"""`stages.inspect` on a made-up data/ folder: content for programs, tables for people, a sentence for a wrong name."""
+"""`inspect` on a made-up data/ folder: content for programs, tables for people, a sentence for a wrong name."""
 
 import io
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 import zarr
 from rich.console import Console
 from safetensors.numpy import save_file
 
+from pipeline.__main__ import arguments
 from pipeline.codes.store import CodesStore
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import write_json
+from pipeline.core.files import write_json, write_jsonl
 from pipeline.inspection import latents, results, stores, trees
+from pipeline.inspection.overview import OUTPUTS
 from pipeline.inspection.show import show
+from pipeline.inspection.subjects import look
 from pipeline.language_model.token_text import TokenText
 from tests.support.import_graph import closure
 from tests.support.report_files import PLANTED, write_all
@@ -177,41 +179,92 @@ def test_tables_show_text_as_it_is(codes: CodesStore, tokens: TokenText, grove: 
         assert said in out.getvalue()
 
 
-@pytest.mark.parametrize(
-    "module", ["stages.inspect", *(f"pipeline.inspection.{name}" for name in ("latents", "stores"))]
-)
+@pytest.mark.parametrize("module", [f"pipeline.inspection.{name}" for name in ("subjects", "latents", "stores")])
 def test_nothing_heavy_is_loaded(module: str) -> None:
     """Each answer must take under two seconds; torch alone takes longer."""
     heavy = {"torch", "transformers", "datasets", "dask", "numba", "matplotlib", "sae_lens", "sae_bench", "dvc"}
     assert not {name.split(".")[0] for name in closure(module)} & heavy
 
 
-COMMANDS = ("activations", "sae", "feature 1", "group 8", "dendrogram --level 2", "edit subtree/topic")
+def ask(data: Path, *words: str) -> Any:
+    """What `inspect` shows: text, or the content of its tables."""
+    return look(data, arguments().parse_args(["inspect", *words]))
 
 
-def ask(data: Path, root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; sys.path.insert(0, {str(root)!r}); from stages.inspect import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *words], cwd=data.parent, capture_output=True, text=True)
+def test_corpus_is_an_indented_tree_with_the_numbers_that_targets_take(data: Path) -> None:
+    """Two topics of two entities; the number counts the nodes of a level, the counts are of what lies below too."""
+    nodes = {"topic": [["a"], ["b"]], "entity": [["a", "x"], ["b", "y"], ["a", "z"]]}
+    write_json(data / "corpus/corpus.json", {"levels": [*nodes], "nodes": nodes, "source": {}, "counts": {}})
+    places = {"texts": [["a", "x"], ["a", "x"], ["a"], ["b", "y"], []], "probes": [["a", "z"], ["a", "z"], []]}
+    for kind, paths in places.items():
+        splits = ("train", "novel" if kind == "probes" else "dev", "test", "test", "test")
+        rows = [{"path": path, "split": split} for path, split in zip(paths, splits, strict=False)]
+        write_jsonl(data / f"corpus/{kind}.jsonl", rows)
+    lines = ask(data, "corpus").splitlines()
+    assert lines[1] == "`unlearning.targets` takes a number or a name: {entity: 1} or {entity: y}"
+    assert lines[3:] == [
+        "                texts  probes",
+        "topic 0     a       3       1",
+        "  entity 0  x       2       0",
+        "  entity 2  z       0       1",
+        "topic 1     b       1       0",
+        "  entity 1  y       1       0",
+        "in no node          1       1",
+    ]
+    assert ask(data, "corpus", "--json")["nodes"][2] == {
+        "level": "entity", "number": 2, "name": "z", "path": ["a", "z"], "texts": 0, "probes": 1,
+    }  # fmt: skip
 
 
-def test_commands_print_json_or_tables(data: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All in this process, but for the last, which shows that it also is a command."""
-    from stages import inspect
+def test_without_a_subject_every_stage_is_a_line(data: Path, tmp_path: Path) -> None:
+    found = ask(data)
+    assert [row["stage"] for row in found["stages"]] == [*OUTPUTS]
+    rows = {row["stage"]: row for row in found["stages"]}
+    assert rows["train_sae"]["MB"] > 0
+    assert rows["report"]["in short"].endswith("missing; `uv run dvc repro report`")
+    for command in (row["command"] for row in found["to try next"][1:]):
+        words = command.removeprefix("uv run python -m pipeline inspect ").split()
+        assert words == command.split() or ask(data, *words), "what it says to try has an answer"
+    with pytest.raises(PipelineError, match="holds no output of a stage; run `uv run python experiment"):
+        ask(tmp_path)
 
-    monkeypatch.chdir(data.parent)
-    answers: dict[str, Any] = {}
-    for command in COMMANDS:
-        monkeypatch.setattr(sys, "argv", ["inspect", *command.split(), "--json"])
-        content = inspect.look(inspect.arguments())
-        answers[command] = json.loads(json.dumps(content))
-    assert answers["feature 1"]["active_tokens"] == 4
-    done = ask(data, root, "group", "8", "--json")
-    assert json.loads(done.stdout) == answers["group 8"] and done.stderr == ""
-    assert ask(data, root, "dendrogram", "--newick").stdout.endswith(";\n")
-    assert ask(data, root, "dendrogram").stdout.splitlines() == [
+
+def test_the_overview_knows_what_each_stage_writes(root: Path) -> None:
+    written = {}
+    for stage, about in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items():
+        paths = [out if isinstance(out, str) else next(iter(out)) for out in about["outs"]]
+        written[stage] = tuple(path.removeprefix("data/") for path in paths if "/times/" not in path)
+    assert written == OUTPUTS
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "stage"),
+    [
+        ("corpus", "corpus", "prepare"),
+        ("activations", "activations.zarr", "cache_activations"),
+        ("sae", "sae", "train_sae"),
+        ("feature 1", "sae", "train_sae"),
+        ("feature 1", "features.zarr", "encode_features"),
+        ("group 8", "model", "prepare"),
+        ("dendrogram --newick", "dendrogram", "build_dendrogram"),
+        ("edit subtree/topic", "unlearning", "unlearn"),
+    ],
+)
+def test_a_missing_folder_is_one_sentence_that_says_what_to_run(
+    data: Path, tmp_path: Path, words: str, part: str, stage: str
+) -> None:
+    for path in data.iterdir():
+        if path.name != part:
+            (tmp_path / path.name).symlink_to(path)
+    with pytest.raises(PipelineError, match=f"{part} is missing; run `uv run dvc repro {stage}`"):
+        ask(tmp_path, *words.split())
+
+
+def test_content_is_json_or_text(data: Path) -> None:
+    for words in ("activations", "sae", "feature 1", "group 8", "dendrogram --level 2", "edit subtree/topic"):
+        assert json.loads(json.dumps(ask(data, *words.split(), "--json"))), words
+    assert ask(data, "dendrogram", "--newick").endswith(";")
+    assert ask(data, "dendrogram").splitlines() == [
         "6 latents, cuts at r 0.25 0.5",
         f"└─ group 8: 4 latents at r 0.3, {PLANTED}",
     ]
-    wrong = ask(data, root, "edit", "nothing/topic")
-    assert wrong.returncode == 1 and wrong.stderr.startswith("error: there is no edit 'nothing/topic'")
-    assert wrong.stderr.count("\n") == 1

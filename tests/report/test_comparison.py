@@ -92,7 +92,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_prints_markdown_and_cuts_nothing_off(place: Path, root: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "60"}
-    command = [sys.executable, "-m", "stages.compare", "run_2", "run_10"]
+    command = [sys.executable, "-m", "pipeline", "compare", "run_2", "run_10"]
     table, markdown, wrong = (
         subprocess.run([*command, *more], cwd=place, env=environment, capture_output=True, text=True)
         for more in ([], ["--markdown"], ["run_11"])

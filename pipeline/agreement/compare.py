@@ -1,12 +1,38 @@
 """Trees, groups and single features of two dictionaries side by side, each with what chance would give."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.activations.store import ActivationStore
+from pipeline.agreement.crossing import Crossing, Side, cross
+from pipeline.agreement.groups import UNSTABLE, Groups, group_stability, stand_ins
+from pipeline.agreement.sides import random_side, refuse_other_tokens, trained_side
+from pipeline.core.errors import PipelineError
+from pipeline.core.processes import prepare_process
+from pipeline.core.settings import read_section
 from pipeline.evaluation.tree_stability import common_rows, compare
-from pipeline.replication.crossing import Crossing, Side, cross
-from pipeline.replication.groups import UNSTABLE, Groups, group_stability, stand_ins
+from pipeline.tree.linkage import cut_correlations
+from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
+
+
+def compare_folders(data: Path, other: Path) -> dict[str, Any]:
+    """``trained``: the dictionaries of two runs on the same activations; ``random``: two of random directions there."""
+    if not (other / "features.zarr").is_dir():
+        raise PipelineError(f"{other} holds no features.zarr; give the data/ of another run")
+    correlation = read_section(data / "params.yaml", CorrelationSettings, "correlation")
+    dendrogram = read_section(data / "params.yaml", DendrogramSettings, "dendrogram")
+    prepare_process(threads=1)
+    cuts = cut_correlations(dendrogram.threshold, dendrogram.levels)
+    refuse_other_tokens(data / "features.zarr", other / "features.zarr")
+    pair = [trained_side(folder / "sae", folder / "features.zarr", correlation, dendrogram) for folder in (data, other)]
+    found = {"cuts": cuts, "trained": compare_sides(*pair, cuts, seed=0)}
+    if (data / "activations.zarr").exists():
+        store = ActivationStore.open(data / "activations.zarr")
+        null = [random_side(store, data / "sae", seed, correlation, dendrogram) for seed in (0, 1)]
+        found["random"] = compare_sides(*null, cuts, seed=0)
+    return found
 
 
 def compare_sides(one: Side, two: Side, cuts: list[float], seed: int) -> dict[str, Any]:

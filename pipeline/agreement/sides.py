@@ -1,6 +1,6 @@
-"""The null that has learnt nothing: a dictionary of random directions, as sparse as the one it stands beside.
+"""A dictionary made ready for comparison: a trained one from its folders, or the null that has learnt nothing.
 
-A dictionary made ready for comparison: from its folders, or with random directions on the same store.
+The null has random directions on the same store, and is as sparse as the trained one that it stands beside.
 """
 
 import tempfile
@@ -10,16 +10,18 @@ import numpy as np
 import torch
 
 from pipeline.activations.store import ActivationStore
+from pipeline.agreement.crossing import Side, moments_of, side
 from pipeline.codes.encoding import encode_store
 from pipeline.codes.store import CodesStore
 from pipeline.core.errors import PipelineError
-from pipeline.replication.crossing import Side, moments_of, side
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.tree.correlation import computing, correlate, plan_for
 from pipeline.tree.dendrogram import build_tree
 from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
 from pipeline.tree.units import Source
+
+SAMPLE = 4096  # rows of the store on which a random dictionary is made as sparse as a trained one
 
 
 @torch.no_grad()
@@ -37,9 +39,6 @@ def random_twin(dictionary: Dictionary, acts_nd: torch.Tensor, seed: int) -> Dic
     kept = max(1, round(active * len(pre)))
     threshold = pre.kthvalue(len(pre) - kept + 1).values.clamp(min=0)
     return Dictionary(directions_sd.T, b_enc, directions_sd, dictionary.b_dec, threshold.expand_as(b_enc))
-
-
-SAMPLE = 4096  # rows of the store on which a random dictionary is made as sparse as a trained one
 
 
 def trained_side(sae: Path, codes: Path, correlation: CorrelationSettings, dendrogram: DendrogramSettings) -> Side:

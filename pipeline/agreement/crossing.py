@@ -1,6 +1,4 @@
-"""Which latent of one dictionary is which latent of another: by decoder direction, or by firing on the same tokens.
-
-Two dictionaries on the same tokens, their latents matched one to one.
+"""Which latent of one dictionary is which of another, on the same tokens: matched one to one.
 
 By the correlation of their codes (what they do), and, apart from that, by the cosine of their decoder rows (where they
 point). Trees and groups are compared by the match of codes.

@@ -1,6 +1,7 @@
 """Features and groups of two dictionaries on cases where the answer is known, against scipy and numpy."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,17 @@ import torch
 from scipy.cluster.hierarchy import linkage
 from scipy.linalg import subspace_angles
 
+from pipeline.__main__ import main
+from pipeline.agreement.compare import compare_sides, feature_stability
+from pipeline.agreement.crossing import Side, best_match, code_correlations, cross, decoder_cosines, moments_of, side
+from pipeline.agreement.groups import basis, captured, group_stability, match_groups, overlap, stand_ins
+from pipeline.agreement.sides import random_twin
 from pipeline.codes.store import SparseCodes
 from pipeline.codes.writer import CodesWriter
-from pipeline.core.files import write_text
 from pipeline.evaluation.coherence import by_rate
-from pipeline.replication.compare import compare_sides, feature_stability
-from pipeline.replication.crossing import Side, best_match, code_correlations, cross, decoder_cosines, moments_of, side
-from pipeline.replication.groups import basis, captured, group_stability, match_groups, overlap, stand_ins
-from pipeline.replication.sides import random_twin
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import save_dictionary
 from pipeline.tree.feature_tree import FeatureTree
-from stages import agreement
 
 N, S, D = 400, 12, 32
 
@@ -169,7 +169,7 @@ def test_two_sides_give_every_measure_with_its_null() -> None:
         assert level["groups"]["correlation"] == pytest.approx(1) and level["random"]["correlation"] < 1
 
 
-def test_the_command_compares_two_data_folders(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_command_compares_two_data_folders(root: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     rng = np.random.default_rng(8)
     for name, tokens in (("a", 0), ("b", 0), ("c", 1)):
         codes = codes_of(grouped_codes(9))._replace(token_id=np.full(N, tokens, np.int32))
@@ -178,12 +178,12 @@ def test_the_command_compares_two_data_folders(tmp_path: Path, monkeypatch, caps
         with CodesWriter(tmp_path / name / "data/features.zarr", N, S, {}) as writer:
             writer.append(codes)
     monkeypatch.chdir(tmp_path / "a")
-    write_text(Path("data/params.yaml"), "{}")
-    assert agreement.main(["../b/data"]) == 0
+    shutil.copy(root / "params.yaml", "data")
+    assert main(["agreement", "../b/data"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["trained"]["features"]["code_correlation"] == pytest.approx(1), "the same codes"
     assert found["trained"]["features"]["pw_mcc"] < 0.7, "other directions"
     assert found["trained"]["trees"]["bakers_gamma"] == pytest.approx(1)
-    assert agreement.main(["../c/data"]) == 1
-    assert "hold codes of different tokens" in capsys.readouterr().err
-    assert agreement.main([]) == 2
+    for other, said in (("../c/data", "hold codes of different tokens"), ("../d", "../d holds no features.zarr")):
+        assert main(["agreement", other]) == 1
+        assert said in capsys.readouterr().err

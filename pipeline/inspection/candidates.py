@@ -10,9 +10,7 @@ import numpy as np
 
 from pipeline.scope.documents import Documents
 from pipeline.scope.query import Example, Query, least_cosine
-from pipeline.scope.retrievers.residual import centred
-from pipeline.scope.retrievers.tree import activity
-from pipeline.scope.scoring import RETRIEVERS
+from pipeline.scope.retrievers import RETRIEVERS, centred, merges
 from pipeline.scope.settings import ScopeSettings
 
 Node = tuple[str, ...]
@@ -76,7 +74,7 @@ def candidates(
 
 def shared_nodes(documents: Documents, given: list[Example], settings: ScopeSettings, most: int = 5) -> list[Evidence]:
     """The tree nodes on which all examples are highest."""
-    z_xm, nodes = documents.form(activity, settings), documents.trees["document"].nodes()
+    z_xm, nodes = documents.form(merges, settings), documents.trees["document"].nodes()
     least_m = np.min([z_xm[example].mean(0) for example in given], axis=0)
     return [Evidence(nodes[m].id, len(nodes[m].members), float(least_m[m])) for m in np.argsort(-least_m)[:most]]
 

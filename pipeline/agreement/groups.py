@@ -1,18 +1,20 @@
-"""Do two groups of latents span the same directions, whatever their single directions are?
+"""Do groups of latents come back in another dictionary, and do they hold what single latents lose?
 
-Do groups of features come back in another dictionary, and do they hold what single features lose?
-
-Groups are matched by the correlation of their summed codes, so that their subspace overlap is not what matched them.
+A group comes back when its latents span the same directions, whatever their single directions are. Groups are matched
+by the correlation of their summed codes, so that the overlap of their spans is not what matched them.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.agreement.crossing import Crossing, Match, Side, best_match, unit_rows
 from pipeline.evaluation.coherence import by_rate
-from pipeline.replication.crossing import Crossing, Match, Side, best_match, unit_rows
 
 FLAT = 1e-6  # of the largest singular value: below it a direction is not there
+UNSTABLE = 0.7  # |cosine| with the partner below which a latent has not come back
+
+Groups = list[np.ndarray]
 
 
 def basis(rows_kd: np.ndarray) -> np.ndarray:
@@ -32,11 +34,6 @@ def overlap(one: np.ndarray, two: np.ndarray) -> float:
 def captured(directions_kd: np.ndarray, span: np.ndarray) -> np.ndarray:
     """The share of each unit direction's squared length that lies in a span: |w P|^2, [k]."""
     return np.square(directions_kd @ span.T).sum(1)
-
-
-UNSTABLE = 0.7  # |cosine| with the partner below which a feature has not come back
-
-Groups = list[np.ndarray]
 
 
 class GroupStability(NamedTuple):

@@ -1,0 +1,84 @@
+"""All that there is in data/: which stage wrote what, how large it is, and what to look at next."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json
+
+# What each stage leaves in data/, in the order of the stages.
+OUTPUTS = {
+    "params": ("params.yaml",),
+    "prepare": ("corpus", "model"),
+    "cache_activations": ("activations.zarr",),
+    "train_sae": ("sae",),
+    "encode_features": ("features.zarr",),
+    "correlate": ("correlation.zarr",),
+    "build_dendrogram": ("dendrogram",),
+    "unlearn": ("unlearning",),
+    "evaluate": ("evaluation",),
+    "report": ("report", "final_info.json"),
+}
+
+
+def need(data: Path, *names: str) -> None:
+    """Refuse a question about what no stage has written yet, with the command that writes it."""
+    for name in names:
+        if not (data / name).exists():
+            stage = next(stage for stage, outputs in OUTPUTS.items() if name in outputs)
+            raise PipelineError(f"{data / name} is missing; run `uv run dvc repro {stage}`")
+
+
+def overview(data: Path) -> dict[str, Any]:
+    """Every stage with its outputs, their size and its summary, then commands to try."""
+    stages = [_stage(data, stage, outputs) for stage, outputs in OUTPUTS.items()]
+    if not any(row["MB"] for row in stages):
+        raise PipelineError(f"{data} holds no output of a stage; run `uv run python experiment.py --out_dir=run_1`")
+    return {"stages": stages, "to try next": suggestions(data)}
+
+
+def suggestions(data: Path) -> list[dict[str, str]]:
+    """Commands that have an answer here, each with what it shows."""
+    door, found = "uv run python -m pipeline", []
+
+    def suggest(command: str, shows: str, *needed: str) -> None:
+        if all((data / name).exists() for name in needed):
+            found.append({"command": command, "shows": shows})
+
+    if not all((data / name).exists() for outputs in OUTPUTS.values() for name in outputs):
+        suggest("uv run dvc repro", "nothing; it makes what is missing")
+    suggest(f"{door} inspect corpus", "the nodes that `unlearning.targets` can name", "corpus")
+    suggest(f"{door} inspect activations", "the activation store", "activations.zarr", "model")
+    suggest(f"{door} inspect sae", "the dictionary", "sae")
+    suggest(f"{door} inspect dendrogram --level 2", "the tree of latents", "dendrogram")
+    for kind, number in _first_merge(data / "dendrogram").items():
+        suggest(f"{door} inspect {kind} {number}", f"one {kind} of the tree", "model", "sae", "features.zarr")
+    for edit in sorted((data / "unlearning").glob("*/*/edit.json"))[:1]:
+        suggest(f"{door} inspect edit {edit.parent.parent.name}/{edit.parent.name}", "one edit", "dendrogram")
+    suggest(f"xdg-open {data / 'report/index.html'}", "the report in a browser", "report")
+    return found
+
+
+def _stage(data: Path, stage: str, outputs: tuple[str, ...]) -> dict[str, Any]:
+    row = {"stage": stage, "wrote": " ".join(outputs)}
+    missing = [name for name in outputs if not (data / name).exists()]
+    if missing:
+        return row | {"MB": None, "in short": f"{' '.join(missing)} missing; `uv run dvc repro {stage}`"}
+    times = data / "times" / f"{stage}.json"
+    summary = read_json(times)["summary"] if times.exists() else ""
+    return row | {"MB": round(sum(_size(data / name) for name in outputs) / 1e6, 3), "in short": summary}
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+
+
+def _first_merge(dendrogram: Path) -> dict[str, int]:
+    """The two latents that are most alike, as the number of their group and of one of them."""
+    if not dendrogram.exists():
+        return {}
+    from pipeline.tree.feature_tree import load_tree
+
+    tree = load_tree(dendrogram)
+    return {"group": tree.n_leaves, "feature": int(tree.latents[int(tree.linkage[0, 0])])}
