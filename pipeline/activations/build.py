@@ -1,6 +1,5 @@
 """Build a complete activation store from a model folder and a text file: what the stage ``cache_activations`` does."""
 
-import dataclasses
 import hashlib
 import importlib.metadata
 import shutil
@@ -14,12 +13,13 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.activations.caching import CachingJob, announce, cache, check_space, gigabytes, hooked_forward
 from pipeline.activations.location import absolute, write_address
+from pipeline.activations.plan import TokenPlan, plan_tokens
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import BITS
-from pipeline.activations.tokens import TokenPlan, plan_tokens
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import building, fingerprint, read_jsonl
+from pipeline.core.processes import MachineSettings
 from pipeline.language_model.hooks import hook_name
 from pipeline.language_model.loading import load_model, load_tokenizer, model_identity
 
@@ -29,6 +29,7 @@ def build_store(
     text_file: Path,
     model_dir: Path,
     settings: ActivationsSettings,
+    machine: MachineSettings,
     *,
     source: Any,
     seed: int,
@@ -43,6 +44,7 @@ def build_store(
     tokenizer = load_tokenizer(model_dir)
     about = {"source": source, "device": device}
     provenance = _provenance(text_file, model_dir, tokenizer, settings, seed) | about
+    provenance["settings"]["batch_tokens"] = machine.batch_tokens  # it can change last bits, as the device can
     model = load_model(model_dir, n_layers=1 + max(layer for layer, _ in points.values()), device=device)
     try:
         with building(final, provenance) as folder:
@@ -52,7 +54,7 @@ def build_store(
             d_model = model.config.get_text_config().hidden_size
             place = folder if settings.url is None else f"{settings.url}/{final.name}-{fingerprint(provenance)}"
             stores = _stores(place, points, plan, d_model, settings, provenance)
-            job = CachingJob(plan, stores, settings.window_rows, settings.batch_tokens, seed)
+            job = CachingJob(plan, stores, settings.window_rows, machine.batch_tokens, seed)
             bytes_per_row = len(points) * row_bytes(d_model, settings.dtype)
             if settings.url is None:
                 check_space(job, folder, bytes_per_row)
@@ -60,20 +62,21 @@ def build_store(
                 write_address(folder, place)
             with hooked_forward(model, points) as forward:
                 announce(job, forward, bytes_per_row)
-                if settings.workers == 1 and settings.scheduler is None:
+                if machine.cache_workers == 1 and machine.cache_scheduler is None:
                     cache(job, forward, d_model, bytes_per_row)
-            if settings.workers > 1 or settings.scheduler is not None:
+            if machine.cache_workers > 1 or machine.cache_scheduler is not None:
                 from pipeline.activations.sharing import SharedJob, fill_with_workers
 
                 del model, forward  # the workers have their own
                 places = tuple((name, absolute(store.path)) for name, store in stores.items())
-                threads = max(1, torch.get_num_threads() // settings.workers)
+                threads = max(1, torch.get_num_threads() // machine.cache_workers)
                 shared = SharedJob(
                     model_dir.absolute(),
                     (folder / "tokens").absolute(),
                     places,
                     tuple(points.items()),
                     settings,
+                    machine,
                     seed,
                     device,
                     threads,
@@ -163,16 +166,13 @@ def _provenance(
         raise PipelineError(f"{text_file} is missing; run `uv run dvc repro prepare`")
     with text_file.open("rb") as file:
         text_hash = hashlib.file_digest(file, "sha256").hexdigest()
-    chosen = dataclasses.asdict(settings)
-    for key in ("memory_mib", "workers", "scheduler"):  # these do not shape the bytes
-        chosen.pop(key)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab().items()))
     return {
         "model": model_identity(model_dir),
         "tokenizer_sha256": hashlib.sha256(rules.encode()).hexdigest(),
         "text_sha256": text_hash,
-        "settings": chosen,
+        "settings": settings.plain(),
         "seed": seed,
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "zarr", "numpy")},
     }

@@ -15,8 +15,7 @@ import torch
 from obstore.exceptions import BaseError
 from transformers import PreTrainedModel
 
-from pipeline.activations.tokens import TokenPlan
-from pipeline.activations.windows import Window, split_windows, token_rows, window_batches
+from pipeline.activations.plan import TokenPlan, Window, split_windows, token_rows, window_batches
 from pipeline.activations.writer import WindowWriter
 from pipeline.core.errors import PipelineError
 from pipeline.core.progress import track

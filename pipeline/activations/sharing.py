@@ -15,12 +15,11 @@ import torch
 from distributed import KilledWorker, as_completed
 
 from pipeline.activations.caching import CachingJob, Forward, fill_windows, hooked_forward
+from pipeline.activations.plan import Window, read_plan
 from pipeline.activations.settings import ActivationsSettings
-from pipeline.activations.tokens import read_plan
-from pipeline.activations.windows import Window
 from pipeline.activations.writer import WindowWriter
 from pipeline.core.errors import PipelineError
-from pipeline.core.processes import local_workers, workers_at
+from pipeline.core.processes import MachineSettings, local_workers, workers_at
 from pipeline.core.progress import track
 from pipeline.language_model.loading import load_model
 
@@ -33,16 +32,18 @@ class SharedJob(NamedTuple):
     places: tuple[tuple[str, str], ...]  # hook point and where its store is
     points: tuple[tuple[str, tuple[int, str]], ...]
     settings: ActivationsSettings
+    machine: MachineSettings
     seed: int
     device: str
     threads: int
 
 
 def fill_with_workers(job: SharedJob, windows: list[Window], written: Callable[[int], str]) -> None:
-    """Fill the windows on the cluster at ``settings.scheduler``, or on ``settings.workers`` local processes;
+    """Fill the windows on the cluster at ``machine.cache_scheduler``, or on ``machine.cache_workers`` local processes;
     ``written`` says what so many tokens take."""
-    settings = job.settings
-    chosen = local_workers(settings.workers) if settings.scheduler is None else workers_at(settings.scheduler)
+    settings, machine = job.settings, job.machine
+    address = machine.cache_scheduler
+    chosen = local_workers(machine.cache_workers) if address is None else workers_at(address)
     with chosen as client:
         # pure=False: a window is computed when asked for, whatever the scheduler remembers of an earlier run.
         futures = client.map(functools.partial(fill_window, job), windows, pure=False)
@@ -53,7 +54,7 @@ def fill_with_workers(job: SharedJob, windows: list[Window], written: Callable[[
             except KilledWorker as error:
                 raise PipelineError(
                     f"several workers died on one window ({error}); give each more memory or lower "
-                    "activations.batch_tokens, then run `uv run dvc repro cache_activations`: finished windows are kept"
+                    "machine.batch_tokens, then run `uv run dvc repro cache_activations`: finished windows are kept"
                 ) from None
 
 
@@ -72,7 +73,7 @@ def _prepare(job: SharedJob) -> tuple[ExitStack, CachingJob, Forward, int]:
     model = load_model(job.model_dir, 1 + max(layer for layer, _ in points.values()), device=job.device)
     stores = {name: WindowWriter(place, settings.mantissa_bits) for name, place in job.places}
     plan = read_plan(job.plan_dir)
-    caching = CachingJob(plan, stores, settings.window_rows, settings.batch_tokens, job.seed)
+    caching = CachingJob(plan, stores, settings.window_rows, job.machine.batch_tokens, job.seed)
     hooks = ExitStack()
     forward = hooks.enter_context(hooked_forward(model, points))
     return hooks, caching, forward, model.config.get_text_config().hidden_size

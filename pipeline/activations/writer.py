@@ -10,10 +10,9 @@ import zarr
 from numcodecs import BitRound
 from zarr.codecs import BloscCodec
 
-from pipeline.activations.kernels import add_moments
 from pipeline.activations.location import is_url, open_group
-from pipeline.activations.store import BITS, ROW_ARRAYS, SCHEMA, TOKEN_ARRAYS, checksum
-from pipeline.activations.windows import Window, choose_chunk_rows, split_windows
+from pipeline.activations.plan import Window, choose_chunk_rows, split_windows
+from pipeline.activations.store import BITS, ROW_ARRAYS, SCHEMA, TOKEN_ARRAYS, add_moments, checksum
 from pipeline.core.errors import PipelineError
 
 # Shuffled bytes of bfloat16 compress only if a block holds a long run of exponent bytes; the default block does not.

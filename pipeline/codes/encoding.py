@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from pipeline.activations.plan import Window
 from pipeline.activations.store import ActivationStore
-from pipeline.activations.windows import Window
 from pipeline.codes.store import TOKEN_ARRAYS, SparseCodes
 from pipeline.codes.writer import CodesWriter
 from pipeline.core.progress import track

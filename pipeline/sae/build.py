@@ -6,7 +6,6 @@ From a store of activations to a folder with a trained dictionary.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import torch
 from pipeline.activations.loader import ActivationLoader
 from pipeline.activations.store import ActivationStore
 from pipeline.core.files import read_json, write_json
+from pipeline.core.processes import MachineSettings
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.distributed import n_processes, rank
 from pipeline.sae.folder import load_pretrained, save_dictionary
@@ -80,7 +80,7 @@ _BLOCK_ROWS = 4096
 
 
 def build_dictionary(
-    store: ActivationStore, settings: SAESettings, seed: int, device: str, memory_mib: int, folder: Path
+    store: ActivationStore, settings: SAESettings, machine: MachineSettings, seed: int, device: str, folder: Path
 ) -> dict[str, Any]:
     """Train (or continue) in ``folder``, write the dictionary and ``training.json`` there; returns its figures.
 
@@ -89,14 +89,14 @@ def build_dictionary(
     """
     if settings.pretrained is not None:
         dictionary = load_pretrained(settings.pretrained, store.d_model).to(device)
-        about = {"settings": asdict(settings), "seed": seed, "curves": [], "snapshots": []}
+        about = {"settings": settings.plain(), "seed": seed, "curves": [], "snapshots": []}
         return _write(folder, store, dictionary, about)
     plans = _plans(settings, seed, folder)
     needs = [bytes_of(plan.settings, store.d_model) for plan in plans]
-    for group in passes(needs, settings.memory_mib << 20):
+    for group in passes(needs, machine.sae_memory_mib << 20):
         together = [plans[number] for number in group]
         if not (together[-1].folder / TRAINING).exists():  # the last to be written
-            _train(store, together, seed, device, memory_mib)
+            _train(store, together, seed, device, machine.loader_memory_mib)
         if rank() == 0:
             remove_checkpoint(together[0].folder)
     return {} if rank() > 0 else read_json(folder / TRAINING)["final"]
@@ -131,7 +131,7 @@ def _train(store: ActivationStore, plans: list[_Plan], seed: int, device: str, m
     if rank() > 0:
         return
     for plan, trainer, curves in zip(plans, trainers, all_curves, strict=True):
-        about = {"settings": asdict(plan.settings), "seed": plan.seed, "curves": curves.rows}
+        about = {"settings": plan.settings.plain(), "seed": plan.seed, "curves": curves.rows}
         _write(plan.folder, store, trainer.dictionary(), about | {"snapshots": curves.snapshots})
 
 

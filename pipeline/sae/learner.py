@@ -11,9 +11,8 @@ import torch
 
 from pipeline.core.errors import PipelineError
 from pipeline.sae.distributed import rank
-from pipeline.sae.snapshots import cuts_of, describe, last_snapshot, tree_of, write_snapshot
+from pipeline.sae.snapshots import TreePenalty, cuts_of, describe, last_snapshot, tree_of, write_snapshot
 from pipeline.sae.trainer import Measures, Trainer, learning_rate
-from pipeline.sae.tree_penalty import TreePenalty
 from pipeline.tree.feature_tree import FeatureTree
 
 # A reconstruction ten times worse than always answering the mean is no fluctuation once the warm-up is over; before,

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.dictionary import Dictionary, Weights
 from pipeline.sae.distributed import mean_, n_processes, sum_
 from pipeline.sae.rules.architectures import architecture_of
 from pipeline.sae.settings import SAESettings
+from pipeline.sae.snapshots import TreePenalty
 from pipeline.sae.sparse.backward import (
     close_b_dec,
     code_gradient,
@@ -25,11 +26,10 @@ from pipeline.sae.sparse.backward import (
 )
 from pipeline.sae.sparse.products import find_pattern
 from pipeline.sae.statistics import CodeStatistics
-from pipeline.sae.tree_penalty import TreePenalty
-from pipeline.sae.weights import Weights
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+CLIP_NORM = 1.0  # of the whole gradient
 
 
 class Adam:
@@ -152,7 +152,7 @@ class Trainer:
     def _update(self) -> None:
         mean_([weight.grad for weight in self.weights.parameters() if weight.grad is not None])
         self.weights.project_decoder_gradient()
-        torch.nn.utils.clip_grad_norm_(self.weights.parameters(), self.settings.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.weights.parameters(), CLIP_NORM)
         self.optimiser.step(learning_rate(self.settings, self.step_number))
         self.weights.project()
         self.step_number += 1

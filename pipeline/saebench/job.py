@@ -1,13 +1,23 @@
-"""What one sae-bench worker is to do: plain data that travels as JSON from ``run`` to ``worker``."""
+"""What one sae-bench worker is to do: plain data that travels as JSON from ``run`` to ``worker``.
+
+The edits that ``unlearn`` made, as sae-bench sees them: the dictionary with latents rewritten.
+
+Section ``evaluation`` in the adapter's own terms.
+"""
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import PipelineError
 from pipeline.core.files import fingerprint, write_json
+from pipeline.core.processes import MachineSettings
 from pipeline.core.settings import require
+from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.unlearning.edit import load_edit
 
 EVALS = ("core", "sparse_probing", "scr", "tpp", "sae_probes", "absorption", "unlearning")
 
@@ -111,3 +121,48 @@ def read_job(path: Path) -> Job:
     folders = {name: Path(raw.pop(name)) for name in ("model_dir", "sae_dir", "corpus_dir", "out_dir")}
     evals = tuple(raw.pop("evals"))
     return Job(**raw, **folders, evals=evals, settings=BenchSettings(**settings), edits=edits)
+
+
+def edits_of(unlearning: Path, names: Sequence[str]) -> dict[str, Edit]:
+    """By name, ``subtree/topic`` say, those of ``names`` that were made; a run need not have every method or level.
+
+    Only an edit of latents is one of the dictionary: guards act on whole sequences, and weights are not sae-bench's.
+    """
+    found = {}
+    for name in names:
+        if not (unlearning / name / "edit.json").exists():
+            continue
+        edit = load_edit(unlearning / name)
+        if edit.guard is not None or edit.shift is not None or edit.weights or not len(edit.latents):
+            raise PipelineError(
+                f"evaluation.sae_bench_edits has {name}, which does more than rewrite latents; sae-bench evaluates "
+                "dictionaries, so name an edit that clamps or scales latents, such as subtree/topic"
+            )
+        columns = (edit.latents.tolist(), edit.values.tolist(), edit.factors.tolist())
+        found[name.replace("/", "_")] = Edit(*map(tuple, columns))
+    return found
+
+
+def bench_settings(settings: EvaluationSettings, machine: MachineSettings, seed: int, device: str) -> BenchSettings:
+    """The settings of one worker; what the section does not name keeps sae-bench's own size.
+
+    On sae-bench's own data sets its seed stays too (42, which the seed's baseline has): else figures would differ from
+    published ones by the draw of the texts.
+    """
+    return BenchSettings(
+        data=settings.data,
+        dtype=settings.dtype,
+        device=device,
+        context_length=settings.context_length,
+        llm_batch_size=machine.llm_batch_size,
+        sae_batch_size=machine.sae_batch_size,
+        probe_train_size=settings.probe_train_size,
+        probe_test_size=settings.probe_test_size,
+        k_values=settings.k_values,
+        core_reconstruction_batches=settings.core_batches,
+        core_sparsity_batches=settings.core_batches,
+        forget_corpus=settings.forget_corpus,
+        question_ids=settings.question_ids,
+        threads=machine.threads,
+        **({"seed": seed} if settings.data == "local" else {}),
+    )

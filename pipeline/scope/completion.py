@@ -6,8 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.scope.documents import Documents
-from pipeline.scope.query import Example, Query
-from pipeline.scope.retrievers import RETRIEVERS
+from pipeline.scope.retrievers import RETRIEVERS, Example, Query
 from pipeline.scope.settings import ScopeSettings
 
 Node = tuple[str, ...]

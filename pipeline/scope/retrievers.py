@@ -1,4 +1,6 @@
-"""Ways to find the rest of what a few examples are about, and their controls; all have one signature.
+"""What is asked of a retriever, and the two ways in which a document can be like some examples.
+
+Ways to find the rest of what a few examples are about, and their controls; all have one signature.
 
 tree             nodes of the document tree that all examples share: two entities of one topic need not share a
                  latent, but the latents of both lie under one node where the training text told of them together
@@ -12,15 +14,61 @@ shuffled_tree    control: the same tree with its leaves permuted; what it finds,
 oracle           control: the pool's true paths, which no user has
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from pipeline.scope.documents import Documents, standardised
-from pipeline.scope.query import Query, contrasted, least_cosine, shared_activity
 from pipeline.scope.settings import ScopeSettings
 from pipeline.tree.feature_tree import FeatureTree
+
+Example = np.ndarray  # numbers of the documents that stand for one example: one document, or all of one entity
+Likeness = Callable[[Sequence[list[Example]]], np.ndarray]  # the examples of each of g nodes -> [pool, g]
+
+# Weight of the other node that a document is most like; chosen on the world of seed 100. Words do not gain by it.
+CONTRAST = {"tree": 0.75, "residual": 0.5, "flat": 0.5, "tfidf": 0.0, "tfidf_expanded": 0.0, "shuffled_tree": 0.75}
+
+
+class Query(NamedTuple):
+    """Rank ``pool`` by what all ``given`` examples share and no ``contrast`` (the examples of one other node) does."""
+
+    pool: np.ndarray
+    given: list[Example]
+    contrast: list[list[Example]]
+
+
+def contrasted(query: Query, likeness: Likeness, weight: float) -> np.ndarray:
+    """Likeness to what is given, minus ``weight`` times that to the other node it is most like, [pool]."""
+    if not query.contrast or not weight:
+        return likeness([query.given])[:, 0]
+    like_xg = likeness([query.given, *query.contrast])
+    return like_xg[:, 0] - weight * like_xg[:, 1:].max(1)
+
+
+def shared_activity(z_xf: np.ndarray, pool: np.ndarray, nodes: Sequence[list[Example]], power: float) -> np.ndarray:
+    """``sum_f z_xf w_f / |w|`` with ``w_f = max(0, min over a node's examples of their mean z_f)^power``, [pool, g].
+
+    A column counts as far as every single example is high on it. Dividing by the length of w puts examples that
+    share much and examples that share little on one scale.
+    """
+    least_gf = np.stack([np.min([z_xf[example].mean(0) for example in examples], axis=0) for examples in nodes])
+    weight_gf = np.maximum(0, least_gf) ** power
+    weight_gf /= np.maximum(np.linalg.norm(weight_gf, axis=1, keepdims=True), 1e-12)
+    return z_xf[pool] @ weight_gf.T
+
+
+def least_cosine(form_xf: np.ndarray, pool: np.ndarray, nodes: Sequence[list[Example]]) -> np.ndarray:
+    """The lowest of the cosines to the mean vectors of a node's examples, [pool, g]."""
+    unit_xf = _unit(form_xf[pool])
+    means = [_unit(np.stack([form_xf[example].mean(0) for example in examples])) for examples in nodes]
+    return np.stack([(unit_xf @ mean_ef.T).min(1) for mean_ef in means], axis=1)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
 
 # --- forms of the documents, computed once for a table (``documents.form``)
 
@@ -79,12 +127,12 @@ def expanded_words(documents: Documents, settings: ScopeSettings) -> np.ndarray:
 
 def tree(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
     z_xm = documents.form(merges, settings)
-    return contrasted(query, lambda of: shared_activity(z_xm, query.pool, of, settings.power), settings.contrast.tree)
+    return contrasted(query, lambda of: shared_activity(z_xm, query.pool, of, settings.power), CONTRAST["tree"])
 
 
 def residual(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
     resid_xd = documents.form(centred, settings)
-    return contrasted(query, lambda of: least_cosine(resid_xd, query.pool, of), settings.contrast.residual)
+    return contrasted(query, lambda of: least_cosine(resid_xd, query.pool, of), CONTRAST["residual"])
 
 
 def residual_tree(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
@@ -98,21 +146,21 @@ def _standard(score_x: np.ndarray) -> np.ndarray:
 
 def flat(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
     z_xs = documents.form(latents, settings)
-    return contrasted(query, lambda of: shared_activity(z_xs, query.pool, of, settings.power), settings.contrast.flat)
+    return contrasted(query, lambda of: shared_activity(z_xs, query.pool, of, settings.power), CONTRAST["flat"])
 
 
 def tfidf(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
     tfidf_xv = documents.form(words, settings)
-    return contrasted(query, lambda of: least_cosine(tfidf_xv, query.pool, of), settings.contrast.tfidf)
+    return contrasted(query, lambda of: least_cosine(tfidf_xv, query.pool, of), CONTRAST["tfidf"])
 
 
 def tfidf_expanded(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
     form_xv = documents.form(expanded_words, settings)
-    return contrasted(query, lambda of: least_cosine(form_xv, query.pool, of), settings.contrast.tfidf_expanded)
+    return contrasted(query, lambda of: least_cosine(form_xv, query.pool, of), CONTRAST["tfidf_expanded"])
 
 
 def shuffled_tree(documents: Documents, query: Query, settings: ScopeSettings) -> np.ndarray:
-    z_xm, weight = documents.form(shuffled_merges, settings), settings.contrast.shuffled_tree
+    z_xm, weight = documents.form(shuffled_merges, settings), CONTRAST["shuffled_tree"]
     return contrasted(query, lambda of: shared_activity(z_xm, query.pool, of, settings.power), weight)
 
 

@@ -6,8 +6,7 @@ import numpy as np
 from pipeline.core.errors import PipelineError
 from pipeline.tree.correlation import Correlation, has_variance
 from pipeline.tree.feature_tree import FeatureTree
-from pipeline.tree.linkage import linkage_of
-from pipeline.tree.rounds import rounds_linkage
+from pipeline.tree.linkage import linkage_of, rounds_linkage
 
 CONDENSED_UP_TO = 32768  # latents: 4 GiB of distances
 

@@ -65,7 +65,7 @@ def plan_blocks(
     if rows < 1:
         raise PipelineError(
             f"one row of {n_latents:,} sums and a slab of codes do not fit {memory_bytes / MIB:,.0f} MiB; "
-            "raise correlation.memory_mib"
+            "raise machine.correlation_memory_mib"
         )
     needed = slab_bytes + threads * rows * row_bytes
     return BlockPlan(False, rows, -(-n_latents // rows), slab_entries, needed)

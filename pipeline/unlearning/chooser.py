@@ -15,8 +15,8 @@ class Chooser:
     """Opens what all cells share once, and one level's case after the other."""
 
     def __init__(self, sources: Sources) -> None:
-        prepare_process(sources.run.threads)
-        settings, device = sources.unlearning, pick_device(sources.run.device)
+        prepare_process(sources.machine.threads)
+        settings, device = sources.unlearning, pick_device(sources.machine.device)
         self.sources, self.settings = sources, settings
         self.subject = open_subject(
             sources.model, sources.sae, sources.corpus, sources.activations, settings.targets, device

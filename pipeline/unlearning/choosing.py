@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.activations.settings import ActivationsSettings
-from pipeline.core.processes import die_with_parent
+from pipeline.core.processes import MachineSettings, die_with_parent
 from pipeline.core.settings import RunSettings
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.settings import UnlearningSettings
@@ -24,6 +24,7 @@ class Sources(NamedTuple):
     corpus: Path
     dendrogram: Path
     run: RunSettings
+    machine: MachineSettings
     activations: ActivationsSettings
     scope: ScopeSettings
     unlearning: UnlearningSettings
@@ -39,7 +40,7 @@ class Cell(NamedTuple):
 
 def choose_all(sources: Sources, cells: Sequence[Cell]) -> Iterator[float]:
     """The dev objective of every cell, in order; results are the same however many processes compute them."""
-    workers = min(sources.unlearning.workers, len(cells))
+    workers = min(sources.machine.unlearn_workers, len(cells))
     if workers == 1:
         _open(sources)
         yield from map(_choose, cells)

@@ -24,6 +24,8 @@ from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.firing import Firing, count_firing
 from pipeline.unlearning.settings import UnlearningSettings
 
+TRAIN_PROBES = 1000  # of each relation (forget, sibling, other, general) to learn from
+
 
 class Subject(NamedTuple):
     """Model, dictionary and corpus; ``layer`` is the one whose residual stream (``resid_post``) is edited."""
@@ -119,7 +121,7 @@ def open_case(
         wanted = [t for t, of in zip(texts, relations(texts, target), strict=True) if of in texts_of]
         return subject.bench(draw(probes, target, most, seed), draw(wanted, target, settings.dev_texts, seed))
 
-    train = sample("train", settings.train_probes, ("forget", "sibling", "other", "general"))
+    train = sample("train", TRAIN_PROBES, ("forget", "sibling", "other", "general"))
     dev = sample("dev", settings.dev_probes, ("general",))  # only general text is read for perplexity
     before = dev.measure(no_edit(level, target, subject.layer))
     return Case(

@@ -1,12 +1,11 @@
 """Two worker processes fill one store; one is killed in the middle; the bytes are those of a single process."""
 
-import dataclasses
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from test_caching import SMALL, build, contents, inputs  # noqa: F401 - a fixture
+from tests.activations.test_caching import MACHINE, SMALL, build, contents, inputs  # noqa: F401 - a fixture
 
 from pipeline.activations import sharing, writer
 from pipeline.activations.build import build_store
@@ -17,9 +16,9 @@ from pipeline.core.errors import PipelineError
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def build_with(inputs, final, **settings) -> None:  # noqa: F811
-    chosen = dataclasses.replace(SMALL, **settings)
-    build_store(final, inputs / "train.jsonl", inputs / "model", chosen, source="", seed=0, device="cpu")
+def build_with(inputs, final, **machine) -> None:  # noqa: F811
+    chosen = MACHINE.but(**machine)
+    build_store(final, inputs / "train.jsonl", inputs / "model", SMALL, chosen, source="", seed=0, device="cpu")
 
 
 class KilledInWindow1:
@@ -39,7 +38,7 @@ class KilledInWindow1:
 def test_a_worker_killed_in_the_middle_costs_no_data(inputs, tmp_path, monkeypatch):  # noqa: F811
     build(inputs, tmp_path / "alone.zarr")
     monkeypatch.setattr(sharing, "fill_window", KilledInWindow1(tmp_path / "killed"))
-    build_with(inputs, tmp_path / "shared.zarr", workers=2)
+    build_with(inputs, tmp_path / "shared.zarr", cache_workers=2)
     assert (tmp_path / "killed").exists()
     assert contents(tmp_path / "shared.zarr") == contents(tmp_path / "alone.zarr")
 
@@ -48,11 +47,11 @@ def test_the_workers_of_a_scheduler_fill_a_store(inputs, tmp_path):  # noqa: F81
     """Beside another cluster on this machine, which must not be in the way (ports)."""
     build(inputs, tmp_path / "alone.zarr")
     with workers.local_workers(1), workers.local_workers(1) as client:
-        build_with(inputs, tmp_path / "shared.zarr", scheduler=client.scheduler.address)
+        build_with(inputs, tmp_path / "shared.zarr", cache_scheduler=client.scheduler.address)
     assert contents(tmp_path / "shared.zarr") == contents(tmp_path / "alone.zarr")
 
 
 def test_a_scheduler_that_is_not_there_is_named(inputs, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(sharing, "workers_at", lambda address: workers.workers_at(address, timeout=0.5))
     with pytest.raises(PipelineError, match=r"no dask scheduler answers at tcp://127.0.0.1:9"):
-        build_with(inputs, tmp_path / "a.zarr", scheduler="tcp://127.0.0.1:9")
+        build_with(inputs, tmp_path / "a.zarr", cache_scheduler="tcp://127.0.0.1:9")

@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 import torch
-from test_activation_store import SMALL, tokens_of, write_text
+from tests.activations.test_store import MACHINE, SMALL, tokens_of, write_text
 
 from pipeline.activations.build import build_store
 from pipeline.activations.loader import ActivationLoader
@@ -15,6 +15,7 @@ from pipeline.activations.store import ActivationStore
 from pipeline.activations.writer import WindowWriter
 from pipeline.core.errors import PipelineError
 from tests.support.tiny_lm import save_model
+from tests.support.settings import recommended
 
 pytest.importorskip("moto", reason="the development dependencies hold the S3 server")
 
@@ -62,7 +63,8 @@ def inputs(tmp_path_factory):
 
 def build(inputs, final, **settings) -> None:
     arguments = {"source": "test", "seed": 3, "device": "cpu"}
-    build_store(final, inputs / "train.jsonl", inputs / "model", ActivationsSettings(**(SMALL | settings)), **arguments)
+    chosen = recommended(ActivationsSettings, **(SMALL | settings))
+    build_store(final, inputs / "train.jsonl", inputs / "model", chosen, MACHINE, **arguments)
 
 
 def test_a_store_at_a_url_equals_the_one_on_disk(bucket, inputs, tmp_path):

@@ -9,7 +9,7 @@ from pipeline.language_model.hooks import upper_layers
 from pipeline.sae.dictionary import Dictionary
 from pipeline.unlearning.apply import rewrite
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.clamps.effect import margins, margins_lost
+from pipeline.unlearning.clamps.worth import margins, margins_lost
 from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.gates.lesson import asked, together
 from pipeline.unlearning.weights.losses import option_scores_of

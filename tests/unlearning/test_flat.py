@@ -11,6 +11,7 @@ from pipeline.unlearning.clamps.sweep import Ranking, clamps, distinct_choices, 
 from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.settings import UnlearningSettings
 from tests.support.cases import case_with
+from tests.support.settings import recommended
 
 TARGET = ("d", "t")
 PATHS = [["d", "t"], ["d", "t"], ["d", "u"], ["e", "v"], [], []]
@@ -22,7 +23,7 @@ TOKENS = 10.0  # a text
 
 def case(**changes) -> Case:
     firing = Firing([{"path": p} for p in PATHS], np.full(6, TOKENS), csr_array(FIRES), csr_array(FIRES * CODES))
-    settings = UnlearningSettings(**({"latents": (1, 3), "multipliers": (2.0,)} | changes))
+    settings = recommended(UnlearningSettings, **({"latents": (1, 3), "multipliers": (2.0,)} | changes))
     return case_with(target=TARGET, firing=firing, settings=settings)
 
 

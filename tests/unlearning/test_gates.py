@@ -13,11 +13,21 @@ from pipeline.sae.dictionary import Dictionary
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.gates.gates import FLOOR, Gates, gate_edit, gates_flat, gates_tree, multipliers, node_gates
-from pipeline.unlearning.gates.lesson import Kept, Row, lesson_of, together
-from pipeline.unlearning.gates.losses import KNOWN, certainty, forget_loss, retained, uniform
+from pipeline.unlearning.gates.lesson import (
+    KNOWN,
+    Kept,
+    Row,
+    certainty,
+    forget_loss,
+    lesson_of,
+    retained,
+    together,
+    uniform,
+)
 from pipeline.unlearning.settings import GateSettings, UnlearningSettings
 from tests.support.cases import case_with
 from tests.support.tiny_lm import gemma, word_tokenizer
+from tests.support.settings import recommended
 
 # ((0 1) 2) 3: leaf numbers are latent ids; latent 4 is not in the tree
 TREE = FeatureTree(np.array([[0, 1, 0.1, 2], [4, 2, 0.3, 3], [5, 3, 0.9, 4]], dtype=np.float64), np.arange(4))
@@ -117,7 +127,7 @@ def case():
             probes.append(probe | {"options": options, "path": ["d", topic]})
     texts = [{"text": f"w{i} w7 w8 w{2 * i}", "path": []} for i in range(4)]
     bench = Bench(model, word_tokenizer(), dictionary, 1, probes, texts)
-    settings = UnlearningSettings()
+    settings = recommended(UnlearningSettings)
     tree = FeatureTree(np.array([[0, 1, 0.1, 2]]), np.arange(2))
     return case_with(tree=tree, train=bench, settings=settings)
 
@@ -135,7 +145,7 @@ def test_a_lesson_holds_the_originals_predictions(case):
 @pytest.mark.parametrize("candidates", [gates_flat, gates_tree])
 def test_training_lowers_the_forget_loss_and_leaves_the_model_alone(case, candidates):
     terms = {"uniform": 1.0, "hinge": 0.0, "entropy": 0.0}
-    gate_settings = GateSettings(learning_rates=(0.1,), steps=25, strengths=(1.0,), forget_terms=terms, sparsity=0.0)
+    gate_settings = recommended(GateSettings, learning_rates=(0.1,), steps=25, strengths=(1.0,), forget_terms=terms, sparsity=0.0)
     settings = replace(case.settings, **{candidates.__name__: gate_settings})
     before = {name: p.clone() for name, p in case.train.model.named_parameters()}
     (edit,) = candidates(case._replace(settings=settings))
@@ -167,7 +177,7 @@ def option_loss(case, change) -> float:
 
 def test_a_high_price_closes_nothing(case):
     """No candidate is left, which a sweep reports in one sentence."""
-    settings = replace(case.settings, gates_flat=GateSettings(steps=3, sparsity=1e3))
+    settings = replace(case.settings, gates_flat=recommended(GateSettings, steps=3, sparsity=1e3))
     assert list(gates_flat(case._replace(settings=settings))) == []
 
 
@@ -188,4 +198,4 @@ def test_gates_need_probes(case):
 )
 def test_impossible_settings_are_one_sentence(keys, sentence):
     with pytest.raises(ValueError, match=sentence):
-        GateSettings(**keys)
+        recommended(GateSettings, **keys)

@@ -15,11 +15,11 @@ from pipeline.unlearning.clamps import subtree
 from pipeline.unlearning.clamps.sweep import ways
 from pipeline.unlearning.controls import look_alikes, shuffled_tree
 from pipeline.unlearning.firing import Firing, count_firing
-from pipeline.unlearning.guards import fixed_vector
-from pipeline.unlearning.guards.guard import guard_flat, guard_tree, set_basis
+from pipeline.unlearning.guards import difference_of_means, fixed_vector, guard_flat, guard_tree, set_basis
 from pipeline.unlearning.settings import UnlearningSettings
 from tests.support.cases import case_with
 from tests.support.tiny_lm import gemma, word_tokenizer
+from tests.support.settings import recommended
 
 TARGET = ("d", "t")
 
@@ -50,7 +50,7 @@ def case():
     chain = [[64, 65, 0.5, 4]] + [[96 + k, 66 + k, 0.6 + k / 1000, 6 + 2 * k] for k in range(30)]
     assert similarity.shape == (63, 2)
     tree = FeatureTree(np.array(pairs + chain, dtype=np.float64), np.arange(64))
-    settings = UnlearningSettings(guard_multipliers=(1.0,), guard_quantile=0.9)
+    settings = recommended(UnlearningSettings, guard_multipliers=(1.0,), guard_quantile=0.9)
     return case_with(target=TARGET, tree=tree, firing=firing, train=bench, dev=bench, settings=settings)
 
 
@@ -88,18 +88,18 @@ def test_the_vector_is_the_difference_of_means_without_special_tokens():
         dictionary=SimpleNamespace(d_model=2),
         editable=lambda batch: editable,
     )
-    assert fixed_vector.difference_of_means(bench, TARGET).tolist() == [2.0, -4.0]
+    assert difference_of_means(bench, TARGET).tolist() == [2.0, -4.0]
 
 
 def test_the_vector_acts_behind_the_flat_guard(case):
-    first, second = list(fixed_vector.candidates(case))[:2]
+    first, second = list(fixed_vector(case))[:2]
     (flat,) = guard_flat(case)
     assert torch.equal(first.guard.weight_s, flat.guard.weight_s)
     assert not len(first.latents) and first.shift.shape == (16,)
     assert torch.allclose(
         second.shift, first.shift * case.settings.vector_multipliers[1] / case.settings.vector_multipliers[0]
     )
-    assert first.shift @ fixed_vector.difference_of_means(case.train, TARGET) < 0, "away from the target"
+    assert first.shift @ difference_of_means(case.train, TARGET) < 0, "away from the target"
 
 
 def test_random_groups_are_as_large_and_as_active_and_hold_nothing_twice():
@@ -122,7 +122,7 @@ def test_ways_of_clamping_hold_zero_and_mean_ablation_as_controls():
         csr_array(np.array([[2.0, 0.0], [0.0, 1.0]])),
         csr_array(np.array([[10.0, 0.0], [0.0, 3.0]])),
     )
-    settings = UnlearningSettings(multipliers=(0.0, 2.0), mean_ablation=True)
+    settings = recommended(UnlearningSettings, multipliers=(0.0, 2.0), mean_ablation=True)
     case = case_with(target=TARGET, firing=firing, settings=settings)
     edits = list(ways(case, [[1, 0]], {"budget": 2}))
     assert [edit.settings["multiplier"] for edit in edits] == [0.0, 2.0, "mean"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline.corpus.world.knowledge import Fact, World
-from pipeline.corpus.world.templates import TEMPLATES, assign, sentence
+from pipeline.corpus.world.probes import TEMPLATES, assign, sentence
 from pipeline.corpus.world.words import facts_text, story
 
 

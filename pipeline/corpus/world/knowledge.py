@@ -9,6 +9,8 @@ from pipeline.corpus.settings import WorldSettings
 from pipeline.corpus.world.words import COMMON_RELATION, DOMAIN_RELATIONS, english, invented
 
 LEVELS = ("domain", "topic", "entity")
+# Values an attribute can have: shared by the topics of a domain (two attributes), private to a topic (two), by all (one).
+DOMAIN_VALUES, TOPIC_VALUES, COMMON_VALUES = 12, 8, 16
 
 
 class Relation(NamedTuple):
@@ -44,6 +46,10 @@ class World(NamedTuple):
             by_path.setdefault(fact.path, []).append(fact)
         return by_path
 
+    def nodes(self) -> dict[str, list[tuple[str, ...]]]:
+        """Level -> the paths of its nodes, in tree order."""
+        return {level: list(dict.fromkeys(f.path[: i + 1] for f in self.facts)) for i, level in enumerate(LEVELS)}
+
     def topics(self) -> dict[tuple[str, str], list[tuple[str, str, str]]]:
         """The entity paths of each topic, by its path in the tree."""
         by_topic: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
@@ -64,14 +70,14 @@ def make_world(settings: WorldSettings, seed: int) -> World:
     rng = random.Random(seed)
     taken = english()
     relations = [Relation(names) for names in rng.sample(DOMAIN_RELATIONS, settings.domains * 4)]
-    common_pool = tuple(invented(settings.common_values, rng, taken))
+    common_pool = tuple(invented(COMMON_VALUES, rng, taken))
     names = _names(settings, rng, taken)
     facts: list[Fact] = []
     for d, domain in enumerate(invented(settings.domains, rng, taken, syllables=3)):
         own = relations[4 * d : 4 * d + 4]
-        domain_pools = [tuple(invented(settings.domain_values, rng, taken)) for _ in range(2)]
+        domain_pools = [tuple(invented(DOMAIN_VALUES, rng, taken)) for _ in range(2)]
         for topic in invented(settings.topics_per_domain, rng, taken, syllables=3):
-            topic_pools = [tuple(invented(settings.topic_values, rng, taken)) for _ in range(2)]
+            topic_pools = [tuple(invented(TOPIC_VALUES, rng, taken)) for _ in range(2)]
             pools = [*domain_pools, *topic_pools, common_pool]
             for _ in range(settings.entities_per_topic):
                 entity = next(names)

@@ -1,11 +1,63 @@
-"""Cloze and four-option probes about the embedded world, on sentences that training never showed."""
+"""How a fact is told: nine sentence templates, two wholly new ones, and which of them each fact is trained on.
 
+The new ones use known words only: an unknown word would test the tokenizer, not the knowledge.
+
+Cloze and four-option probes about the embedded world, on sentences that training never showed.
+"""
+
+import hashlib
 import random
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pipeline.corpus.world.knowledge import Fact, World
-from pipeline.corpus.world.templates import NOVEL, TEMPLATES, assign, prompt
 from pipeline.corpus.world.words import general_facts
+
+# None of them ends like another: a held-out one must be new up to the value.
+# {r} is the relation by one of its two names, {e} the entity; the value always comes last.
+TEMPLATES = (
+    (0, "The {r} of {e} is"),
+    (0, "{e} has the {r}"),
+    (1, "{e} has a {r} called"),
+    (1, "For {e} the {r} is"),
+    (0, "As {r} , {e} has"),
+    (1, "It is known that {e} took the {r}"),
+    (0, "Everyone names , as {r} of {e} ,"),
+    (1, "When asked about the {r} of {e} , people say"),
+    (0, "The {r} given to {e} was"),
+)
+NOVEL = (
+    (1, "The {r} that people say {e} has is"),
+    (0, "{e} , as people say , was given the {r}"),
+)
+N_TRAINED, N_DEV = 5, 2
+
+
+class Assignment(NamedTuple):
+    """Template numbers of one fact: told in training text, held out for choosing, held out for reporting."""
+
+    train: tuple[int, ...]
+    dev: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def assign(fact: Fact, seed: int) -> Assignment:
+    """Which templates a fact is trained on; a hash decides, so that it depends on nothing but the fact and the seed."""
+    order = sorted(range(len(TEMPLATES)), key=lambda i: hashlib.sha256(f"{seed}|{fact.key}|{i}".encode()).digest())
+    trained, held = order[:N_TRAINED], order[N_TRAINED:]
+    return Assignment(tuple(trained), tuple(held[:N_DEV]), tuple(held[N_DEV:]))
+
+
+def prompt(fact: Fact, template: tuple[int, str]) -> str:
+    """The sentence up to, and without, the value."""
+    which, text = template
+    return text.format(r=fact.relation.names[which], e=fact.entity)
+
+
+def sentence(fact: Fact, template: tuple[int, str]) -> str:
+    """The whole sentence."""
+    return f"{prompt(fact, template)} {fact.value} ."
+
 
 N_OPTIONS = 4
 

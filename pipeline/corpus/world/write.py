@@ -9,14 +9,14 @@ from pipeline.core.files import write_json, write_jsonl
 from pipeline.corpus.settings import WorldSettings
 from pipeline.corpus.world.documents import Document, Writer
 from pipeline.corpus.world.knowledge import LEVELS, World, make_world
-from pipeline.corpus.world.probes import fact_probes, general_probes
-from pipeline.corpus.world.templates import TEMPLATES, assign, sentence
+from pipeline.corpus.world.probes import TEMPLATES, assign, fact_probes, general_probes, sentence
 
 # Labelled documents an entity or topic gets in each split, and general ones in all.
 _LABELLED = {"train": 4, "dev": 1, "test": 1}
 _GENERAL = {"train": 160, "dev": 60, "test": 120}
 # Every draw of documents has a number of its own, so that no two of them share a random stream.
 _DRAW = {"training": 0, "train": 1, "dev": 2, "test": 3, "pool": 4}
+GENERAL_SHARE = 0.35  # of the training documents: they have nothing to do with the knowledge base
 # Notes on each entity, and general documents, in the pool.
 _NOTES, _POOL_GENERAL = 4, 300
 
@@ -24,10 +24,9 @@ _NOTES, _POOL_GENERAL = 4, 300
 def write_world(settings: WorldSettings, seed: int, folder: Path) -> dict:
     """Write the files of data/corpus (see data/README.md); returns the content of ``corpus.json``."""
     world = make_world(settings, seed)
-    nodes = {level: list(dict.fromkeys(f.path[: i + 1] for f in world.facts)) for i, level in enumerate(LEVELS)}
     corpus = {
         "levels": list(LEVELS),
-        "nodes": {level: [list(path) for path in paths] for level, paths in nodes.items()},
+        "nodes": {level: [list(path) for path in paths] for level, paths in world.nodes().items()},
         "source": {"kind": "world", "seed": seed},
     }
     labelled = _labelled_entities(world, settings.labelled_share)
@@ -54,7 +53,7 @@ def _labelled_entities(world: World, share: float) -> set[tuple[str, str, str]]:
 def _training(world: World, settings: WorldSettings, seed: int) -> Iterator[dict]:
     """Documents until there are ``training_tokens`` (words, marks and the leading ``<bos>``)."""
     tokens = 0
-    for document in Writer(world, seed, _DRAW["training"]).any(settings.general_share):
+    for document in Writer(world, seed, _DRAW["training"]).any(GENERAL_SHARE):
         if tokens >= settings.training_tokens:
             return
         tokens += len(document.text.split()) + 1

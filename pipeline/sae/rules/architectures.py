@@ -4,12 +4,11 @@ from typing import Protocol
 
 import torch
 
-from pipeline.sae.rules.batch_topk import BatchTopK, Matryoshka
+from pipeline.sae.dictionary import Weights
 from pipeline.sae.rules.relu import JumpReLU, ReLU
-from pipeline.sae.rules.topk import TopK
+from pipeline.sae.rules.topk import BatchTopK, Matryoshka, TopK
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.sparse.products import Pattern
-from pipeline.sae.weights import Weights
 
 
 class Architecture(Protocol):

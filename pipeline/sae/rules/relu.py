@@ -5,10 +5,10 @@ JumpReLU (Rajamanoharan et al. 2024): each latent learns the threshold above whi
 
 import torch
 
+from pipeline.sae.dictionary import Weights
 from pipeline.sae.distributed import largest_of_all, mean_, n_processes
 from pipeline.sae.rules.select import above, positions
 from pipeline.sae.sparse.products import Pattern
-from pipeline.sae.weights import Weights
 
 
 class ReLU:

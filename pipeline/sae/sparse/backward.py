@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import torch
 
+from pipeline.sae.dictionary import Weights
 from pipeline.sae.sparse.products import Pattern, inner, latent_sums, row_sums
-from pipeline.sae.weights import Weights
 
 
 class Reconstruction(NamedTuple):

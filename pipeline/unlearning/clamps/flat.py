@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from pipeline.unlearning.case import Candidates, Case
-from pipeline.unlearning.clamps.sweep import Ranking, clamps, distinct_choices, ranked
+from pipeline.unlearning.clamps.sweep import Ranking, ablated, clamps, distinct_choices, ranked
 from pipeline.unlearning.clamps.worth import worths
 from pipeline.unlearning.firing import RETAINED, Firing
 
@@ -122,3 +122,8 @@ def worth(case: Case) -> Candidates:
     """Sweep the measure of worth, the weight of what must stay, the number of latents and the clamp."""
     of_latents = worths(case, tree=None)
     yield from clamps(case, (ranked(worth_s, worth_s > case.settings.node_cost, how) for worth_s, how in of_latents))
+
+
+def worth_ablated(case: Case) -> Candidates:
+    """The choice of ``flat_worth``, ablated latent by latent: the flat twin of ``subtree_ablated``."""
+    yield from ablated(case.once("flat_worth").edit)

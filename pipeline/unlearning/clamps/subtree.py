@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.case import Candidates, Case
-from pipeline.unlearning.clamps.sweep import ways
+from pipeline.unlearning.clamps.sweep import ablated, ways
 from pipeline.unlearning.clamps.worth import worths
 
 
@@ -30,6 +30,11 @@ def candidates(case: Case) -> Candidates:
                 continue
             seen.add(chosen)
             yield from ways(case, groups, settings | {"budget": budget})
+
+
+def subtree_ablated(case: Case) -> Candidates:
+    """The choice of ``subtree``, ablated group by group."""
+    yield from ablated(case.once("subtree").edit)
 
 
 def level_cut(case: Case) -> Candidates:

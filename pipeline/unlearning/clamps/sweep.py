@@ -1,11 +1,18 @@
-"""What sweeps of clamps share: the ways of clamping groups, and the way from rankings of latents to groups."""
+"""What sweeps of clamps share: the ways of clamping groups, from rankings of latents to groups, ablation of a choice.
+
+Worth is a sum over latents, from firing or from a first-order effect; it cannot see what a group does beside the
+others. Ablation is selection by measured effect, the second step: each group of a chosen clamp is left out in turn, and
+stays out where the dev objective is lower for it.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from pipeline.unlearning.case import Candidates, Case
+from pipeline.unlearning.edit import Edit
 
 
 def ways(case: Case, groups: list[list[int]], settings: dict[str, Any]) -> Candidates:
@@ -53,3 +60,33 @@ def clamps(case: Case, rankings: Iterable[Ranking]) -> Candidates:
     for choice in distinct_choices(rankings, case.settings.latents):
         groups = [[int(latent)] for latent in choice.latents]
         yield from ways(case, groups, choice.settings)
+
+
+def ablated(edit: Edit) -> Candidates:
+    """The edit, then without one group after the other; what lowers the dev objective stays out.
+
+    Passes over the groups until one drops none; ``settings["dropped"]`` counts them.
+    """
+    best, dropped = (yield edit).objective, True
+    while dropped:
+        dropped, place = False, 0
+        while place < len(edit.groups) and len(edit.groups) > 1:
+            shorter = without(edit, place)
+            objective = (yield shorter).objective
+            if objective < best:
+                edit, best, dropped = shorter, objective, True
+            else:
+                place += 1
+
+
+def without(edit: Edit, place: int) -> Edit:
+    """The edit without one of its groups; latents stand in the order of their groups."""
+    sizes = torch.tensor([len(group) for group in edit.groups])
+    kept = torch.arange(len(sizes)).repeat_interleave(sizes) != place
+    return edit._replace(
+        groups=edit.groups[:place] + edit.groups[place + 1 :],
+        latents=edit.latents[kept],
+        values=edit.values[kept],
+        factors=edit.factors[kept],
+        settings=edit.settings | {"dropped": edit.settings.get("dropped", 0) + 1},
+    )

@@ -4,7 +4,7 @@
 
 A [s, g] says which latents (s) each gate (g) closes: itself alone in ``gates_flat``, a node of the tree in
 ``gates_tree``, which has a gate for every node with at most ``gate_leaves`` latents, single latents among them. A gate
-costs ``size^gate_power`` times its theta. With a power of 1 a node costs what its latents would cost one by one, and
+costs ``size^POWER`` times its theta. With a power of 1 a node costs what its latents would cost one by one, and
 the tree changes nothing; with 0 a wide node is as cheap as a single latent; in between a node is worth closing when
 most of its members help, so that few gates remain, which are groups with a name. Adam minimises
 
@@ -26,10 +26,10 @@ from pipeline.language_model.hooks import upper_layers
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.edit import Edit
-from pipeline.unlearning.gates.lesson import Lesson, lesson_of, together
-from pipeline.unlearning.gates.losses import forget_loss, retained
-from pipeline.unlearning.settings import GateSettings
+from pipeline.unlearning.gates.lesson import Lesson, forget_loss, lesson_of, retained, together
+from pipeline.unlearning.settings import GateSettings, GateSweep
 
+POWER = 0.5  # a node costs size^POWER: with 1 as much as its latents one by one, with 0 as one
 FLOOR = -3.0  # least multiplier: a closed gate may turn a latent round, but not without bound
 
 Runner = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -65,7 +65,7 @@ def gates_flat(case: Case) -> Candidates:
 def gates_tree(case: Case) -> Candidates:
     """Gates on nodes of the tree: few groups, each closed as a whole."""
     settings = case.settings
-    nodes = node_gates(case.tree, case.train.dictionary.d_sae, settings.gate_leaves, settings.gate_power)
+    nodes = node_gates(case.tree, case.train.dictionary.d_sae, settings.gate_leaves, POWER)
     yield from _swept(case, nodes, settings.gates_tree)
 
 
@@ -76,13 +76,13 @@ def node_gates(tree: FeatureTree, d_sae: int, most_leaves: int, power: float) ->
     return Gates(members, np.array([float(len(latents)) for latents in members]) ** power)
 
 
-def _swept(case: Case, gates: Gates, settings: GateSettings) -> Candidates:
+def _swept(case: Case, gates: Gates, settings: GateSweep) -> Candidates:
     """One training run a learning rate; each gives an edit at every strength, ``theta`` times so much."""
     lesson = lesson_of(case)
     membership_sg = gates.membership(case.train.dictionary.d_sae)
     for rate in settings.learning_rates:
         theta_g = trained(case, lesson, gates, settings, rate)
-        for strength in settings.strengths:
+        for strength in case.settings.gates.strengths:
             edit = gate_edit(case, gates, membership_sg, strength * theta_g)
             if len(edit.latents):
                 yield edit._replace(settings={"learning_rate": rate, "strength": strength, "groups": len(edit.groups)})
@@ -105,7 +105,7 @@ def gate_edit(case: Case, gates: Gates, membership_sg: torch.Tensor, theta_g: to
     )
 
 
-def trained(case: Case, lesson: Lesson, gates: Gates, settings: GateSettings, rate: float) -> torch.Tensor:
+def trained(case: Case, lesson: Lesson, gates: Gates, settings: GateSweep, rate: float) -> torch.Tensor:
     """``theta`` after ``steps`` steps from 0, float32 [g]."""
     if not lesson.questions:
         raise PipelineError(f"gates learn from probes, and {' / '.join(case.target)} has none to train on")
@@ -115,9 +115,9 @@ def trained(case: Case, lesson: Lesson, gates: Gates, settings: GateSettings, ra
     theta_g = torch.zeros(len(gates.members), requires_grad=True)
     optimizer = torch.optim.Adam([theta_g], lr=rate, betas=(0.9, 0.98))
     with upper_layers(case.train.model, case.layer) as run, torch.enable_grad():
-        for _ in range(settings.steps):
+        for _ in range(case.settings.gates.steps):
             change = _gating(case, multipliers(membership_sg, theta_g))
-            loss = _loss(lesson, settings, rng, change, run) + settings.sparsity * (price_g * theta_g).sum()
+            loss = _loss(lesson, case.settings.gates, rng, change, run) + settings.sparsity * (price_g * theta_g).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -142,13 +142,13 @@ def _loss(
     lesson: Lesson, settings: GateSettings, rng: np.random.Generator, change: Callable, run: Runner
 ) -> torch.Tensor:
     """One fresh batch: what is left of the target, and how far everything else has moved."""
-    some = _some(lesson.questions, settings.forget_batch, rng)
+    some = _some(lesson.questions, settings.batch.forget, rng)
     rows = [row for question in some for row in question.rows]
     logits_btv = _logits(rows, change, run)
     loss = forget_loss(logits_btv, [question.question for question in some], settings.forget_terms)
     for name, pool in lesson.kept.items():
-        kept = _some(pool, settings.retain_batch[name], rng)
-        loss = loss + settings.retain_weights[name] * retained(_logits([k.row for k in kept], change, run), kept)
+        kept = _some(pool, settings.batch.retain[name], rng)
+        loss = loss + settings.retain_weight * retained(_logits([k.row for k in kept], change, run), kept)
     return loss
 
 

@@ -16,18 +16,21 @@ import torch
 from torch.func import functional_call
 from transformers import PreTrainedModel
 
-from pipeline.unlearning.settings import TrainingSettings
 from pipeline.unlearning.weights.examples import Example, draw, padded, whole
 from pipeline.unlearning.weights.losses import token_logprobs
+
+RATE = 5e-4  # the attacker's AdamW
 
 
 class Attacker:
     """The model as its attacker has it; called like the model."""
 
-    def __init__(self, model: PreTrainedModel, pool: Sequence[Example], settings: TrainingSettings, pad: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, pool: Sequence[Example], steps: int, batch: int, pad: int, rate: float = RATE
+    ) -> None:
         self.model, self.device = model, model.device
         self.pool = [whole(example.tokens) for example in pool]
-        self.settings, self.pad = settings, pad
+        self.steps, self.batch, self.pad, self.rate = steps, batch, pad, rate
         self.taken = 0
 
     def __call__(self, **inputs: torch.Tensor) -> Any:
@@ -37,10 +40,10 @@ class Attacker:
 
     def relearn(self, rng: np.random.Generator) -> None:
         """One step more, or the first one of a new attack."""
-        if self.taken % self.settings.attack_steps == 0:
+        if self.taken % self.steps == 0:
             self._begin()
         self.taken += 1
-        batch = padded(draw(self.pool, self.settings.forget_batch, rng), self.pad, self.device)
+        batch = padded(draw(self.pool, self.batch, rng), self.pad, self.device)
         changes = [change.requires_grad_(True) for change in self.change.values()]
         with torch.enable_grad():
             loss = -token_logprobs(self, batch)[batch.counted_bt].mean()
@@ -51,4 +54,4 @@ class Attacker:
 
     def _begin(self) -> None:
         self.change = {name: torch.zeros_like(weight) for name, weight in self.model.named_parameters()}
-        self.optimizer = torch.optim.AdamW(self.change.values(), lr=self.settings.attack_rate, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(self.change.values(), lr=self.rate, weight_decay=0.0)

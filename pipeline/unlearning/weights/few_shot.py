@@ -44,7 +44,7 @@ def completed(case: Case, given: int, retriever: str | None, found: int) -> Edit
             f"scope_npo completes nodes with parts; the target {'/'.join(case.target)} has none in the pool"
         )
     lesson, settings = few_shot_lesson(case, given, retriever, found), case.settings.scope_npo
-    [edit] = weight_edits(case, (1.0,), trained(case, lesson, settings, preferring(settings.beta)))
+    [edit] = weight_edits(case, (1.0,), trained(case, lesson, settings, preferring()))
     how = edit.settings | {"given": given, "retriever": retriever, "documents": found}
     return edit._replace(method="scope_npo", settings=how)
 

@@ -19,35 +19,37 @@ from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.losses import ascent, bounded_ascent, preference
 from pipeline.unlearning.weights.training import ForgetLoss, full_lesson, trained, weight_edits
 
+BETA = 0.1  # NPO's; larger lets go of an answer earlier
+
 
 def npo(case: Case) -> Candidates:
     """Negative preference optimisation."""
     settings = case.settings.npo
-    model = trained(case, full_lesson(case), settings, preferring(settings.beta))
-    yield from weight_edits(case, settings.strengths, model)
+    model = trained(case, full_lesson(case), settings, preferring())
+    yield from weight_edits(case, case.settings.strengths, model)
 
 
 def npo_attacked(case: Case) -> Candidates:
     """Negative preference optimisation while an attacker relearns."""
     settings = case.settings.npo_attacked
-    model = trained(case, full_lesson(case), settings, preferring(settings.beta), Attacker)
-    yield from weight_edits(case, settings.strengths, model)
+    model = trained(case, full_lesson(case), settings, preferring(), Attacker)
+    yield from weight_edits(case, case.settings.strengths, model)
 
 
 def grad_diff(case: Case) -> Candidates:
     """Bounded gradient ascent on the target."""
     settings, most = case.settings.grad_diff, math.log(case.train.model.config.get_text_config().vocab_size)
     model = trained(case, full_lesson(case), settings, lambda got, _, counted: bounded_ascent(got, counted, most))
-    yield from weight_edits(case, settings.strengths, model)
+    yield from weight_edits(case, case.settings.strengths, model)
 
 
 def grad_ascent(case: Case) -> Candidates:
     """Gradient ascent on the target, without anything to retain."""
     settings, lesson = case.settings.grad_ascent, full_lesson(case)._replace(retain={})
     model = trained(case, lesson, settings, lambda got, _, counted: ascent(got, counted))
-    yield from weight_edits(case, settings.strengths, model)
+    yield from weight_edits(case, case.settings.strengths, model)
 
 
-def preferring(beta: float) -> ForgetLoss:
+def preferring(beta: float = BETA) -> ForgetLoss:
     """NPO's forget loss."""
     return lambda got, original, counted: preference(got, original, counted, beta)

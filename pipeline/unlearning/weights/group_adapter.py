@@ -26,6 +26,8 @@ from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.fine_tuning import preferring
 from pipeline.unlearning.weights.training import full_lesson, terms_of, two_phases, weight_edits
 
+RANK = 32  # directions that an adapter may act on
+
 
 class LowRank(nn.Module):
     """``W -> W + C D`` with D [r, in] fixed and C [out, r] trained from zero."""
@@ -46,21 +48,21 @@ def candidates(case: Case) -> Candidates:
 
 def on_groups(case: Case, groups: Edit) -> Candidates:
     """The same on the groups of any edit."""
-    for edit in weight_edits(case, case.settings.group_adapter.strengths, adapted(case, groups)):
+    for edit in weight_edits(case, case.settings.strengths, adapted(case, groups)):
         yield edit._replace(groups=groups.groups)
 
 
 def adapted(case: Case, groups: Edit) -> PreTrainedModel:
     """A copy of the model with its trained adapters merged into the weights."""
     settings = case.settings.group_adapter
-    felt = felt_directions(case, groups, case.settings.adapter_rank)
+    felt = felt_directions(case, groups, RANK)
     model = copy.deepcopy(case.train.model).requires_grad_(False)
     modules = dict(model.named_modules())
     adapters = {name: LowRank(len(modules[name].weight), directions_rd) for name, directions_rd in felt.items()}
     for name, adapter in adapters.items():
         parametrize.register_parametrization(modules[name], "weight", adapter)
     parameters = [adapter.change_or for adapter in adapters.values()]
-    terms = terms_of(case, model, full_lesson(case), settings, preferring(settings.beta), Attacker)
+    terms = terms_of(case, model, full_lesson(case), settings, preferring(), Attacker)
     two_phases(parameters, terms, settings)
     return _merged(case.train.model, adapters)
 

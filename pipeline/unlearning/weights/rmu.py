@@ -19,12 +19,13 @@ from pipeline.unlearning.weights.examples import Padded, draw, padded
 from pipeline.unlearning.weights.losses import indifference, option_scores
 from pipeline.unlearning.weights.training import Terms, full_lesson, two_phases, weight_edits
 
+STEERING = 5  # length of the random vector, in mean norms of the residual stream
 N_LAYERS = 3  # layers whose MLP outputs are trained, the edited one the last
 
 
 def candidates(case: Case) -> Candidates:
     """One training run; dev chooses how far."""
-    yield from weight_edits(case, case.settings.rmu.strengths, steered(case))
+    yield from weight_edits(case, case.settings.strengths, steered(case))
 
 
 def steered(case: Case) -> PreTrainedModel:
@@ -36,26 +37,26 @@ def steered(case: Case) -> PreTrainedModel:
     norm, power = _scale(case)
     width = model.config.get_text_config().hidden_size
     towards_d = torch.from_numpy(rng.standard_normal(width)).float().to(model.device)
-    towards_d *= case.settings.rmu_steering * norm / towards_d.norm()
+    towards_d *= STEERING * norm / towards_d.norm()
 
     def batch(pool: list, size: int) -> Padded:
         return padded(draw(pool, size, rng), pad, model.device)
 
     def forgetting() -> torch.Tensor:
-        some = batch(lesson.forget[0], settings.forget_batch)
+        some = batch(lesson.forget[0], case.settings.batch.forget)
         return (_states(model, some, layer) - towards_d).square().mean() / power
 
     def keeping() -> torch.Tensor:
         total = torch.zeros((), device=model.device)
         for name, (pool,) in lesson.retain.items():
-            some = batch(pool, settings.retain_batch[name])
+            some = batch(pool, case.settings.batch.retain[name])
             with torch.no_grad():
                 wanted = _states(original, some, layer)
             total = total + (_states(model, some, layer) - wanted).square().mean() / power
         return settings.retain_weight * total
 
     def calibrating() -> torch.Tensor:
-        some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)
+        some = rng.choice(len(lesson.questions), min(case.settings.batch.forget, len(lesson.questions)), replace=False)
         return indifference(option_scores(model, [lesson.questions[i] for i in some], pad))
 
     two_phases(parameters, Terms(forgetting, keeping, calibrating if lesson.questions else None), settings)

@@ -20,7 +20,7 @@ from pipeline.language_model.answers import Question, tokenize
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.damage import relations
-from pipeline.unlearning.settings import TrainingSettings
+from pipeline.unlearning.settings import PhaseSettings
 from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.examples import Example, by_length, documents, draw, examples, padded
 from pipeline.unlearning.weights.losses import divergence, indifference, option_scores, token_logprobs
@@ -63,7 +63,7 @@ def weight_edits(case: Case, strengths: Iterable[float], model: PreTrainedModel)
 
 
 def trained(
-    case: Case, lesson: Lesson, settings: TrainingSettings, loss: ForgetLoss, attacker: type[Attacker] | None = None
+    case: Case, lesson: Lesson, settings: PhaseSettings, loss: ForgetLoss, attacker: type[Attacker] | None = None
 ) -> PreTrainedModel:
     """A copy of the model with all weights trained, against an attacker where there is one."""
     model = copy.deepcopy(case.train.model).requires_grad_(True)
@@ -83,15 +83,15 @@ def terms_of(
     case: Case,
     model: PreTrainedModel,
     lesson: Lesson,
-    settings: TrainingSettings,
+    settings: PhaseSettings,
     loss: ForgetLoss,
     attacked_by: type[Attacker] | None = None,
 ) -> Terms:
     """A forget loss on the true tokens, KL to the original model on what is kept, indifference among options."""
     rng = np.random.default_rng(case.seed)
-    original, pad = case.train.model, case.train.tokenizer.pad_token_id
+    original, pad, sizes = case.train.model, case.train.tokenizer.pad_token_id, case.settings.batch
     pool = [example for pool in lesson.forget for example in pool]
-    attacker = attacked_by(model, pool, settings, pad) if attacked_by else None
+    attacker = attacked_by(model, pool, settings.attack_steps, sizes.forget, pad) if attacked_by else None
 
     def both(loss_of: Callable[[PreTrainedModel | Attacker], torch.Tensor]) -> torch.Tensor:
         """A loss of the model; where there is an attacker, its mean with that of what this one made of the model."""
@@ -104,7 +104,7 @@ def terms_of(
         return torch.stack([forgetting_from(pool) for pool in lesson.forget]).mean()
 
     def forgetting_from(pool: list[Example]) -> torch.Tensor:
-        batch = padded(draw(pool, settings.forget_batch, rng), pad, model.device)
+        batch = padded(draw(pool, sizes.forget, rng), pad, model.device)
         with torch.no_grad():
             before_bt = token_logprobs(original, batch)
         return both(lambda of: loss(token_logprobs(of, batch), before_bt, batch.counted_bt))
@@ -112,7 +112,7 @@ def terms_of(
     def keeping() -> torch.Tensor:
         if not lesson.retain:
             return torch.zeros((), device=model.device)
-        kept = [(pool, settings.retain_batch[name]) for name, pools in lesson.retain.items() for pool in pools]
+        kept = [(pool, sizes.retain[name]) for name, pools in lesson.retain.items() for pool in pools]
         drawn = [example for pool, size in kept for example in draw(pool, size, rng)]
         total, tokens = torch.zeros((), device=model.device), 0
         for alike in by_length(drawn):
@@ -122,14 +122,14 @@ def terms_of(
         return settings.retain_weight * total / tokens
 
     def calibrating() -> torch.Tensor:
-        some = rng.choice(len(lesson.questions), min(settings.forget_batch, len(lesson.questions)), replace=False)
+        some = rng.choice(len(lesson.questions), min(sizes.forget, len(lesson.questions)), replace=False)
         questions = [lesson.questions[i] for i in some]
         return both(lambda of: indifference(option_scores(of, questions, pad)))
 
     return Terms(forgetting, keeping, calibrating if lesson.questions else None)
 
 
-def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: TrainingSettings) -> None:
+def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: PhaseSettings) -> None:
     """Train the parameters in place."""
     rate, calibrating = settings.learning_rate, terms.calibrating
     for _ in minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate):

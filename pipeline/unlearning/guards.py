@@ -5,6 +5,13 @@ A guard blocks and does not erase: the report keeps it in a category of its own.
 A logistic regression tells inputs about the target from all others. Its features are sums over sets of latents of the
 largest code of each latent so far, divided by the root of the set's size: single latents for a flat guard, nodes of the
 tree for a guard on groups. Either way the guard is linear in the latents' largest codes.
+
+A fixed vector behind the flat guard: the control for everything that a guarded clamp does with a dictionary.
+
+    x' = x - c (mean x on the target's prompts - mean x on all other prompts and texts)    where the guard fires
+
+A clamp of many latents at a guarded position comes close to adding one vector; this adds one and needs no dictionary
+but for the guard. Special tokens count in neither mean.
 """
 
 import numpy as np
@@ -82,3 +89,27 @@ def largest_codes(bench: Bench, target: tuple[str, ...]) -> tuple[np.ndarray, np
         source = probe_labels if i < len(bench.exam) else text_labels
         labels += [source[item] for item, _ in batch.rows]
     return torch.cat(rows).numpy(), np.array(labels)
+
+
+def fixed_vector(case: Case) -> Candidates:
+    """A vector behind the flat guard at every length but 0, which would change nothing."""
+    guard, difference_d = flat_guard(case), difference_of_means(case.train, case.target)
+    for multiplier in case.settings.vector_multipliers:
+        shift_d = -multiplier * difference_d
+        yield case.untouched()._replace(guard=guard, shift=shift_d, settings={"multiplier": multiplier})
+
+
+def difference_of_means(bench: Bench, target: tuple[str, ...]) -> torch.Tensor:
+    """Mean residual over the target's tokens minus that over all other tokens, float32 [d]."""
+    of_item = [relations(bench.probes, target), relations(bench.texts, target)]
+    sums, counts = torch.zeros(2, bench.dictionary.d_model, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for i, (batch, resid_btd) in enumerate(zip(bench.batches, bench.resid, strict=True)):
+        source = of_item[i >= len(bench.exam)]
+        inside_b = torch.tensor([source[item] == "forget" for item, _ in batch.rows])
+        editable_bt = bench.editable(batch).cpu()
+        for side, rows_b in enumerate((inside_b, ~inside_b)):
+            where_bt = editable_bt & rows_b[:, None]
+            sums[side] += resid_btd.cpu()[where_bt].double().sum(0)
+            counts[side] += where_bt.sum()
+    target_d, rest_d = sums / counts.clamp(min=1)[:, None]
+    return (target_d - rest_d).float()

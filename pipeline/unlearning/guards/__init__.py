@@ -1,1 +1,0 @@
-"""Guards: a detector decides where an edit acts."""
