@@ -9,10 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import wrap
 
-from pipeline.report.families import FAMILIES
-from pipeline.report.methods import CATEGORY, METHODS, in_order, kind_of
-from pipeline.report.run_tables import comparison, figure, not_measured
-from pipeline.report.runs import Run, read_runs
+from pipeline.report.comparison import Run, comparison, figure, not_measured, read_runs
+from pipeline.report.methods import CATEGORY, FAMILIES, METHODS, in_order, kind_of
 from pipeline.unlearning.settings import METHODS as ASKED_FOR
 from studies.markdown import table
 
@@ -23,6 +21,9 @@ STAGES = tuple(
 )
 LEVELS = ("domain", "topic", "entity")
 COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "latents")
+# What the first page shows of the topic.
+SHORT = ("none", "subtree", "flat_frequency", "guard_tree", "npo", "grad_diff", "random_groups", "shuffled_tree")
+BRIEF = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop")
 SAE = {
     "explained_variance": "explained variance",
     "l0": "active latents per token (L0)",
@@ -79,6 +80,15 @@ def forgetting(level: str) -> Callable[[Sequence[Run]], str]:
         return table([f"forgetting one {level}", *(name.replace("_", " ") for name in shown)], rows)
 
     return of_level
+
+
+def short(runs: Sequence[Run]) -> str:
+    """A few methods of every kind on the topic, for the first page."""
+    rows = [
+        [f"`{method}`", METHODS[method].what, *(_cell(runs[-1], f"unlearning/{method}/topic", name) for name in BRIEF)]
+        for method in SHORT
+    ]
+    return table(["method", "what it does", *(name.replace("_", " ") for name in BRIEF)], rows)
 
 
 def _cell(run: Run, key: str, name: str) -> str:
@@ -170,6 +180,7 @@ TABLES: dict[str, Callable[[Sequence[Run]], str]] = {
     "model": model,
     "dictionary": dictionary,
     **{f"forgetting_{level}": forgetting(level) for level in LEVELS},
+    "short": short,
     "further": further,
     "times": times,
     "methods": methods,

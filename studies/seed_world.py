@@ -15,7 +15,7 @@ from pipeline.activations.store import ActivationStore
 from pipeline.codes.encoding import encode_store
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import building
-from pipeline.core.settings import read_yaml
+from pipeline.core.yaml_text import read_yaml
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.sae.settings import SAESettings

@@ -3,7 +3,7 @@
     uv run python -m studies.tables
 
 rewrites what stands between `<!-- table PART/NAME -->` and `<!-- end -->`; a test compares. A part is a study,
-`benchmarks`, or `runs`: the committed runs of docs/runs/.
+`benchmarks`, `runs` (the committed runs of docs/runs/) or `stages` (dvc.yaml).
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import tables as benchmarks
 from pipeline.core.files import read_json
-from studies import run_tables
+from studies import run_tables, stage_tables
 from studies.dictionaries import tables as dictionaries
 from studies.scope import tables as scope
 from studies.trees import tables as trees
@@ -32,7 +32,8 @@ MEASURED = {
 def names() -> set[str]:
     """Every table that has results; the study of the world has no file for a kind of cells before its first one."""
     measured = {f"{part}/{name}" for part, tables in MEASURED.items() for name in tables}
-    return {f"runs/{name}" for name in run_tables.TABLES} | {name for name in measured if result_of(name).exists()}
+    read = {f"runs/{name}" for name in run_tables.TABLES} | {f"stages/{name}" for name in stage_tables.TABLES}
+    return read | {name for name in measured if result_of(name).exists()}
 
 
 def result_of(name: str) -> Path:
@@ -47,6 +48,8 @@ def made(name: str) -> str:
     part, table = name.split("/")
     if part == "runs":
         return run_tables.TABLES[table](run_tables.all_runs())
+    if part == "stages":
+        return stage_tables.TABLES[table]()
     return MEASURED[part][table][1](read_json(result_of(name)))
 
 

@@ -17,7 +17,7 @@ from pipeline.core.settings import RunSettings, read_section
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.params import resolve
 from pipeline.sae.settings import SAESettings
-from pipeline.saebench.requests import bench_settings
+from pipeline.saebench.job import bench_settings
 from pipeline.saebench.results import flat, result_path
 from pipeline.saebench.run import run_saebench
 from studies.seed_world import PARAMS, seed_world, trained_on

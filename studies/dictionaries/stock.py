@@ -17,8 +17,7 @@ from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import write_json
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.evaluation.settings import EvaluationSettings
-from pipeline.saebench.job import Job, read_job
-from pipeline.saebench.requests import bench_settings
+from pipeline.saebench.job import Job, bench_settings, read_job
 from pipeline.saebench.results import flat_metrics
 from pipeline.saebench.run import environment, run_saebench
 

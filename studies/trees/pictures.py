@@ -12,8 +12,8 @@ from pathlib import Path
 import dask
 
 from benchmarks.correlation_codes import planted_codes, write_codes
-from pipeline.report.style import save_figures
-from pipeline.report.tree_pictures import clustermap, tree_figure
+from pipeline.report.pictures import save_pictures
+from pipeline.report.tree_pictures import clustermap, tree_picture
 from pipeline.tree.correlation import Hands, correlate, plan_for
 from pipeline.tree.dendrogram import build_tree
 from pipeline.tree.linkage import cut_correlations
@@ -29,7 +29,7 @@ def pictures(codes: Path) -> dict:
         correlation = correlate(source, "pearson", 0.02, 0.05, plan_for(source, 2048, Hands(1, True)))
     tree = build_tree(correlation, MIN_FIRINGS)
     sizes = [sum(len(group) > 1 for group in tree.cut(cut)) for cut in cuts]
-    return {"clustermap": clustermap(tree, correlation, cuts), "dendrogram": tree_figure(tree, cuts, sizes, {})}
+    return {"clustermap": clustermap(tree, correlation, cuts), "dendrogram": tree_picture(tree, cuts, sizes, {})}
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             write_codes(Path(scratch) / "codes.zarr", planted_codes(N_TOKENS, n_latents)[0])
             made = pictures(Path(scratch) / "codes.zarr")
-        save_figures(folder, {f"{name}_{n_latents}": figure for name, figure in made.items()})
+        save_pictures(folder, {f"{name}_{n_latents}": figure for name, figure in made.items()})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ gathered in results/, in place of what is committed; `python -m studies.tables` 
 """
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +34,7 @@ def main() -> None:
 
 def study(wanted: StudySettings, params: Params) -> None:
     """Make the homes, compute what is missing, and gather what there is after every target."""
-    content = dataclasses.asdict(params)
+    content = params.plain()
     folder = (CELLS / fingerprint({**content, "report": None, "evaluation": None})[:12]).resolve()
     for seed in dict.fromkeys((*wanted.seeds, *wanted.headline_seeds)):
         home = make_home(folder / f"seed_{seed}" / "home", content, seed)

@@ -1,6 +1,6 @@
-"""Every command of README.md and docs/, the README's Python, and the notebook: run as they stand, on a small run.
+"""Every command of README.md, docs/ and the studies' pages, their Python, the notebook: as they stand, on a small run.
 
-What takes longer than a minute, or needs what a test has not, is listed in the README with its date and duration.
+What takes longer than a minute, or needs what a test has not, stands in docs/benchmarks.md with its date and duration.
 """
 
 import json
@@ -17,11 +17,16 @@ import pytest
 import yaml
 
 from pipeline.params import Params, resolve
+from studies.tables import PAGES
 from tests.support.small_run import small_run
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+LISTED = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+RUNNABLE = [  # docs/develop.md shows a module, which test_develop.py runs
+    block
+    for page in ("README.md", "docs/methods.md")
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+]
 COMMAND = re.compile(r"(?:uv run|python -m) [^`\n]+")
 
 
@@ -35,13 +40,12 @@ def commands() -> list[str]:
 
 
 def listed() -> list[str]:
-    """The commands that the README lists as long, or as in need of a network, a GPU or an account."""
-    section = README.split("## Commands that take longer than a minute")[1].split("\n## ")[0]
-    return re.findall(r"`(uv run [^`]+)`", section.replace("\n", " "))
+    """The commands that are listed as long, or as in need of a network, a GPU or an account."""
+    return re.findall(r"`(uv run [^`]+)`", LISTED.replace("\n", " "))
 
 
 LONG = {command.removeprefix("uv run ").removeprefix("python ") for command in listed()}
-ELSEWHERE = {"dvc repro": "test_experiment.py"}  # run by another test, on a project in miniature
+ELSEWHERE = {"dvc repro": "house/test_experiment.py"}  # run by another test, on a project in miniature
 PLAIN = [command.removeprefix("uv run ").removeprefix("python ") for command in commands()]
 QUICK = sorted(set(PLAIN) - LONG - ELSEWHERE.keys())
 
@@ -50,9 +54,9 @@ QUICK = sorted(set(PLAIN) - LONG - ELSEWHERE.keys())
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run with the code and the pages beside it, as in a clone."""
     folder = small_run(tmp_path_factory.mktemp("clone"), "run_7")
-    for name in ("pipeline", "stages", "benchmarks", "docs"):
+    for name in ("pipeline", "stages", "studies", "benchmarks", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "plot.py"):
+    for name in ("README.md", "plot.py", "dvc.yaml"):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -64,7 +68,7 @@ def run(project: Path, *arguments: str, where: str = ".", **environment: str) ->
 
 
 def test_every_long_command_has_its_date_and_duration() -> None:
-    rows = [line for line in README.splitlines() if line.startswith("| `uv run")]
+    rows = [line for line in LISTED.splitlines() if line.startswith("| `uv run")]
     assert len(rows) >= 5
     for row in rows:
         figures, date, duration = (cell.strip() for cell in row.strip("|").split("|")[1:])
@@ -87,7 +91,7 @@ def test_every_other_command_runs(project: Path, command: str) -> None:
     words = [word for word in words if "*" not in word] + runs
     done = run(project, *words)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.strip() or "benchmarks" in command, "it prints nothing"
+    assert done.stdout.strip() or "studies" in command, "it prints nothing"
 
 
 def test_json_is_json(project: Path) -> None:
@@ -95,15 +99,15 @@ def test_json_is_json(project: Path) -> None:
         assert json.loads(run(project, "-m", "pipeline", "inspect", *what, "--json").stdout)
 
 
-@pytest.mark.parametrize("number", range(README.count("```python")))
-def test_the_readmes_python_runs_as_it_stands(project: Path, number: int) -> None:
-    block = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[number]
+@pytest.mark.parametrize("block", RUNNABLE, ids=range(len(RUNNABLE)))
+def test_python_runs_as_it_stands(project: Path, block: str) -> None:
     done = run(project, "-c", block)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_readmes_overlay_is_valid(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+def test_the_overlay_of_a_users_own_is_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs/your-model.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     overlay = yaml.safe_load(block)
     assert overlay["corpus"]["probes"]
     (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
@@ -118,7 +122,7 @@ CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type
 SAME = """
 import sys
 sys.path.insert(0, "..")
-from pipeline.unlearning.applying import unlearned
+from pipeline.unlearning.apply import unlearned
 from pipeline.unlearning.edit import load_edit, save_edit
 loud, values = torch.from_numpy(np.argsort(-counts)[:2].copy()), torch.tensor([-1.0, -2.0])
 chosen = {"latents": loud, "values": values, "factors": torch.tensor([0.0, 0.5])}

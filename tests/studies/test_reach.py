@@ -13,6 +13,7 @@ from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.settings import UnlearningSettings
 from studies.world import reach
 from studies.world.reach import known_by_few, reach_cell, shuffled_cuts
+from tests.support.settings import recommended
 
 # Latent i is entity i's; latents 16 to 31 belong to nothing.
 ENTITIES = [(d, f"{d}{t}", f"{d}{t}{e}") for d in "ab" for t in range(2) for e in range(4)]
@@ -43,7 +44,7 @@ def case(monkeypatch: pytest.MonkeyPatch) -> Case:
     firing = Firing(texts, np.full(17, 4.0), fires, fires)
     dev = PlantedBench(None, None, None, None, [{"path": list(path)} for path in ENTITIES] + [{"path": []}], [])
     documents = SimpleNamespace(rows=texts[:16], n_pool=0)
-    settings = UnlearningSettings(multipliers=(1.0,))
+    settings = recommended(UnlearningSettings, multipliers=(1.0,))
     return Case(
         "topic", ("a", "a0"), 1, None, [TOPICS], firing, None, dev, None, settings, 0, documents
     )  # level_cut and flat_worth read no tree, and nothing reads the train bench

@@ -1,18 +1,32 @@
 """The study: cells are listed once, found again, and a small one runs through from a seed to its tables."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import PipelineError
 from studies.world.cells import Cell, gathered, missing, plan
 from studies.world.homes import without
 from studies.world.relearning import halves
-from studies.world.settings import StudySettings
+from studies.world.settings import FILE, StudySettings, read_study
 from studies.world.tables import AREAS, CUT_PAIRS, cuts, given, headline, paired_in_worlds, reach
 
-SETTINGS = StudySettings(
+# One seed, one topic, one method, and nothing else.
+LEAST = StudySettings(
+    seeds=(0,),
+    nodes={"topic": (5,)},
+    methods={"topic": ("npo",)},
+    few_shot_given=(2,),
+    reach_given=(2,),
+    relearning_methods=("npo",),
+    workers=1,
+    by_turns=(),
+    **{f"{name}_topics": () for name in ("wide", "curve", "few_shot", "reach", "relearning")},
+    **{f"{name}_methods": () for name in ("wide", "random_dictionary", "curve")},
+    headline_seeds=(),
+)
+SETTINGS = LEAST.but(
     seeds=(0, 1),
     nodes={"topic": (2, 5)},
     methods={"topic": ("npo", "subtree")},
@@ -25,6 +39,16 @@ SETTINGS = StudySettings(
     reach_given=(1, 4),
     relearning_topics=(5,),
 )
+
+
+def test_the_committed_study_is_valid_and_lists_its_cells():
+    assert len(plan(read_study())) == 1993
+
+
+def test_a_wrong_study_is_refused_with_one_sentence(tmp_path: Path):
+    (tmp_path / "study.yaml").write_text(FILE.read_text(encoding="utf-8") + "workerz: 2\n", encoding="utf-8")
+    with pytest.raises(PipelineError, match=r"unknown key `workerz`; did you mean `workers`\?"):
+        read_study(tmp_path / "study.yaml")
 
 
 def test_every_cell_is_listed_once_and_the_cells_of_a_target_are_neighbours():
@@ -40,7 +64,7 @@ def test_every_cell_is_listed_once_and_the_cells_of_a_target_are_neighbours():
 
 
 def test_the_adapter_comes_with_its_twins():
-    cells = plan(replace(SETTINGS, methods={"topic": ("group_adapter",)}))
+    cells = plan(SETTINGS.but(methods={"topic": ("group_adapter",)}))
     adapted = {(cell.seed, cell.node) for cell in cells if cell.name == "group_adapter"}
     for twin in ("group_adapter_flat", "group_adapter_random"):
         assert {(cell.seed, cell.node) for cell in cells if cell.name == twin} == adapted
@@ -48,7 +72,7 @@ def test_the_adapter_comes_with_its_twins():
 
 def test_targets_are_taken_by_turns_where_that_is_asked():
     nodes, methods = {"topic": (7, 3, 5), "entity": (4, 6, 8)}, {"topic": ("group_adapter",), "entity": ("npo",)}
-    cells = plan(StudySettings(seeds=(0, 1), nodes=nodes, methods=methods, by_turns=("twins", "entity")))
+    cells = plan(LEAST.but(seeds=(0, 1), nodes=nodes, methods=methods, by_turns=("twins", "entity")))
     of = {(cell.level, cell.name): [] for cell in cells}
     for cell in cells:
         of[cell.level, cell.name].append((cell.node, cell.seed))
@@ -56,11 +80,11 @@ def test_targets_are_taken_by_turns_where_that_is_asked():
     assert sorted(of["topic", "group_adapter_flat"]) == [(3, 1), (5, 0), (7, 0)]
     assert sorted(of["entity", "npo"]) == [(4, 0), (6, 1), (8, 0)]
     with pytest.raises(ValueError, match="by_turns names month"):
-        StudySettings(by_turns=("month",))
+        LEAST.but(by_turns=("month",))
 
 
 def test_the_headline_is_asked_of_more_seeds_and_of_the_first_node_of_every_level():
-    cells = plan(replace(SETTINGS, headline_seeds=(0, 1, 2)))
+    cells = plan(SETTINGS.but(headline_seeds=(0, 1, 2)))
     assert [cell.seed for cell in cells if cell.kind == "headline"] == [0, 1, 2]
     assert {cell[:4] for cell in cells if cell.seed == 2} == {
         ("headline", 2, "world", 0),
@@ -79,7 +103,7 @@ def test_a_headline_has_its_null_beside_it():
 
 
 def test_lists_of_targets_advance_together():
-    settings = StudySettings(nodes={"topic": (7, 3, 5, 1)}, methods={"topic": ("npo",)}, few_shot_topics=(7, 5))
+    settings = LEAST.but(nodes={"topic": (7, 3, 5, 1)}, few_shot_topics=(7, 5))
     groups = missing(plan(settings), Path("nowhere"))
     assert [group[0].node for group in groups] == [7, 3, 5, 1]
     assert {cell.kind for cell in groups[0]} == {cell.kind for cell in groups[2]} == {"forgetting", "few_shot"}
