@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.report.run_pictures import comparison_figures
-from pipeline.report.runs import read_runs
+from pipeline.report.comparison import read_runs
+from pipeline.report.comparison_pictures import comparison_pictures
 
 HERE = Path(__file__).resolve().parent
 
@@ -15,8 +15,8 @@ def main() -> None:
     folders = [folder for folder in HERE.glob("run_*") if (folder / "final_info.json").exists()]
     if not folders:
         raise SystemExit("error: there is no finished run here; run `python experiment.py --out_dir=run_7` first")
-    for name, figure in comparison_figures(read_runs(folders)).items():
-        figure.savefig(HERE / f"{name}.png", dpi=150)
+    for name, picture in comparison_pictures(read_runs(folders)).items():
+        picture.savefig(HERE / f"{name}.png", dpi=150)
         print(f"{name}.png")
 
 

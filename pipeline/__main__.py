@@ -131,8 +131,7 @@ def _add_compare(commands: Any) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
-    from pipeline.report.run_tables import as_markdown, comparison
-    from pipeline.report.runs import read_runs
+    from pipeline.report.comparison import as_markdown, comparison, read_runs
 
     content = comparison(read_runs(given.runs))
     _show(as_markdown(content) if given.markdown else content, given.json)

@@ -1,1 +1,1 @@
-"""Figures, the page and final_info.json."""
+"""Final figures, one page that shows them, and finished runs side by side."""

@@ -1,13 +1,10 @@
-"""``final_info.json`` in the AI-Scientist form: ``{key: {"means", "stderrs", "final_info_dict"}}``, plain floats only.
+"""All that the report speaks of, read once: what the stages found, and what made it."""
 
-The keys are fixed, because users' scripts rely on them; what was not computed is absent, never zero.
-
-All that the report speaks of, read once.
-"""
-
-import math
-import re
-from collections.abc import Mapping
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +12,136 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
 from pipeline.saebench.results import Beside, beside_seed, beside_world, result_path, seed_caveats, seed_metrics
 
-SEED_BASELINE = "seed_baseline/sparse_probing"
-_KEYS = re.compile(
-    r"language_model|sae|hierarchy|unlearning/\w+/[^/]+|scope/\w+|few_shot/\w+/\d+|relearning/\w+|sae_bench/\w+(/\w+)?|"
-    + SEED_BASELINE
-)
+CLAMPED = "subtree"  # the method whose groups the page shows: its edit is a set of nodes of the tree
+INTERVAL = 1.96  # standard errors: half a 95 % interval
+PACKAGES = ("torch", "transformers", "sae-lens", "sae-bench", "numpy", "scipy", "zarr", "dask", "fastcluster", "numba")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Entries of final_info.json: ``{key: {"means", "stderrs", ...}}``."""
+
+    entries: dict[str, dict[str, Any]]
+
+    def means(self, key: str) -> dict[str, float]:
+        """The means of one entry; empty where it was not computed."""
+        return self.entries.get(key, {}).get("means", {})
+
+    def stderrs(self, key: str) -> dict[str, float]:
+        """The standard errors of one entry, for those of its figures that have one."""
+        return self.entries.get(key, {}).get("stderrs", {})
+
+    def methods(self, level: str) -> list[str]:
+        """The methods that were measured on a level's target."""
+        keys = [key.split("/", 2) for key in self.entries if key.startswith("unlearning/")]
+        return [method for _, method, of_level in keys if of_level == level]
+
+    def written(self, key: str, name: str, digits: int = 3, scale: float = 1) -> str | None:
+        """``27.1 ± 3.0``, half a 95 % interval; None for what was not computed."""
+        return written(self.means(key), self.stderrs(key), name, digits, scale)
+
+
+def written(
+    means: Mapping[str, float], stderrs: Mapping[str, float], name: str, digits: int = 3, scale: float = 1
+) -> str | None:
+    """One figure as text, with half its 95 % interval where it has a standard error."""
+    if name not in means:
+        return None
+    value = f"{scale * means[name]:,.{digits}f}"
+    return f"{value} ± {INTERVAL * scale * stderrs[name]:.{digits}f}" if name in stderrs else value
+
+
+class Cell(NamedTuple):
+    """One method on one target: its edit and its dev sweep."""
+
+    edit: dict[str, Any]
+    candidates: list[dict[str, Any]]
+    area: float  # under the sweep's curve of what is left against the worst drop, 0 to 1
+
+    @property
+    def objective(self) -> float:
+        """The dev objective of the edit that was kept; 0 is perfect."""
+        return min(row["objective"] for row in self.candidates)
+
+
+class Baselines(NamedTuple):
+    """What this run's sparse probing stands beside."""
+
+    seed: dict[str, float]  # the seed's figures as they are
+    caveats: list[str]  # what to know of them
+    beside: list[Beside]  # this run's and the seed's; empty where this run has none
+    world: dict[str, dict[str, float]]  # means of vanilla dictionaries, where it probes the embedded world's data
+
+
+@dataclass(frozen=True)
+class Evidence(Figures):
+    """Everything that the stages wrote; ``cells`` by (method, level)."""
+
+    cells: dict[tuple[str, str], Cell]
+    sae_bench: dict[str, Any]
+    baselines: Baselines
+    corpus: dict[str, Any]
+    groups: dict[str, Any]  # of the default tree: its cuts and plateaus
+    parents: list[dict[str, Any]]  # edges from latents to the more general ones that they imply
+    cohering: list[dict[str, Any]]  # per cut of the default tree, the words and lifts of its groups
+    cutting: dict[str, Any]  # what cutting single nodes of it does; empty where it was not measured
+    stability: dict[str, dict[str, Any]]  # by scale
+    training: dict[str, Any]
+    sae: dict[str, Any]  # cfg.json
+    times: list[dict[str, Any]]
+    params: dict[str, Any]
+
+    def levels(self) -> list[str]:
+        """The levels that have a target, from the coarsest."""
+        return [level for level in self.corpus["levels"] if level in self.corpus["targets"]]
+
+    def target(self, level: str) -> str:
+        """The node that is to be forgotten, as a path."""
+        return " / ".join(self.corpus["targets"][level])
+
+    def cuts(self) -> list[float]:
+        """The correlations at which the default tree is cut, the coarsest first."""
+        return [cut["correlation"] for cut in self.groups["cuts"]]
+
+    def clamped(self) -> dict[str, list[list[int]]]:
+        """By level the groups of latents that ``subtree`` clamps, the largest first."""
+        edits = {level: self.cells[CLAMPED, level].edit for level in self.levels() if (CLAMPED, level) in self.cells}
+        return {level: sorted(edit["groups"], key=len, reverse=True) for level, edit in edits.items()}
+
+    def clamped_latents(self) -> dict[str, list[int]]:
+        """By level the latents that ``subtree`` clamps."""
+        return {level: [latent for group in groups for latent in group] for level, groups in self.clamped().items()}
+
+
+def read_evidence(
+    evaluation: Path,
+    unlearning: Path,
+    dendrogram: Path,
+    sae: Path,
+    corpus: Path,
+    times: Sequence[Path],
+    baselines: Path,
+    params: dict[str, Any],
+) -> Evidence:
+    """Read what the stages wrote; an evaluation without sae-bench has none of its figures. ``params``: all of them."""
+    summary, cutting = evaluation / "sae_bench" / "summary.json", evaluation / "tree" / "cutting.json"
+    edits = unlearning.glob("*/*/edit.json")
+    return Evidence(
+        entries=read_entries(evaluation),
+        cells={(path.parent.parent.name, path.parent.name): _cell(path.parent) for path in edits},
+        sae_bench=read_json(summary) if summary.exists() else {},
+        baselines=_baselines(evaluation, baselines),
+        corpus=read_json(corpus / "corpus.json") | {"targets": read_json(unlearning / "targets.json")},
+        groups=read_json(dendrogram / "groups.json"),
+        parents=read_json(dendrogram / "parents.json")["edges"],
+        cohering=read_json(evaluation / "tree" / "groups.json"),
+        cutting=read_json(cutting) if cutting.exists() else {},
+        stability={scale: read_json(dendrogram / scale / "stability.json") for scale in ("token", "document")},
+        training=read_json(sae / "training.json"),
+        sae=read_json(sae / "cfg.json"),
+        times=[read_json(path) for path in times],
+        params=params,
+    )
 
 
 def read_entries(evaluation: Path) -> dict[str, dict[str, Any]]:
@@ -31,142 +153,6 @@ def read_entries(evaluation: Path) -> dict[str, dict[str, Any]]:
     return {key: entry for file in files for key, entry in read_json(file).items()}
 
 
-def collect(
-    entries: Mapping[str, Mapping[str, Any]], sae_bench: Mapping[str, Any], seed: Mapping[str, float]
-) -> dict[str, dict[str, Any]]:
-    """The content of ``final_info.json``: evaluation entries, sae-bench's own metrics, the seed's figures unchanged."""
-    collected = {key: _entry(key, entry["means"], entry["stderrs"]) for key, entry in entries.items()}
-    for name, metrics in sae_bench.get("metrics", {}).items():
-        errors = sae_bench.get("stderrs", {}).get(name, {})
-        collected[f"sae_bench/{name}"] = _entry(f"sae_bench/{name}", metrics, errors)
-    for edit, evals in sae_bench.get("edited", {}).items():
-        for name, metrics in evals.items():
-            collected[f"sae_bench/{name}/{edit}"] = _entry(f"sae_bench/{name}/{edit}", metrics, {})
-    for ranking, score in sae_bench.get("unlearning_corrected", {}).items():
-        key = "sae_bench/unlearning_corrected" + ("" if ranking == "sae" else f"/{ranking}")
-        collected[key] = _entry(key, *corrected(score))
-    collected[SEED_BASELINE] = _entry(SEED_BASELINE, seed, {})
-    return collected
-
-
-def corrected(score: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """Means and standard errors of a corrected unlearning score, whose file holds 95 % intervals."""
-    intervals = {
-        "score": "score_interval",
-        "retain_accuracy": "retain_interval",
-        "neighbour_accuracy": "neighbour_interval",
-    }
-    names = ("published", "score", "calibrated", "dev_score", "retain_accuracy", "neighbour_accuracy")
-    errors = {name: (score[of][1] - score[of][0]) / (2 * 1.96) for name, of in intervals.items() if of in score}
-    return {name: score[name] for name in names if name in score}, errors
-
-
-def _entry(key: str, means: Mapping[str, float], stderrs: Mapping[str, float]) -> dict[str, Any]:
-    """One run has one seed, so each list of ``final_info_dict`` holds one value."""
-    if not _KEYS.fullmatch(key):
-        raise PipelineError(f"data/evaluation has the entry {key!r}, which has no place in final_info.json")
-    numbers = {name: _plain(f"{key}: {name}", value) for name, value in means.items()}
-    errors = {name: _plain(f"{key}: stderr of {name}", value) for name, value in stderrs.items()}
-    return {"means": numbers, "stderrs": errors, "final_info_dict": {name: [value] for name, value in numbers.items()}}
-
-
-def _plain(where: str, value: float) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise PipelineError(f"{where} is {number}; final_info.json holds finite numbers only")
-    return number
-
-
-class Cell(NamedTuple):
-    """One method on one target: its edit and its dev sweep."""
-
-    edit: dict[str, Any]
-    candidates: list[dict[str, Any]]
-
-    @property
-    def objective(self) -> float:
-        """The dev objective of the edit that was kept; 0 is perfect."""
-        return min(row["objective"] for row in self.candidates)
-
-
-class Baselines(NamedTuple):
-    """What this run's sparse probing stands beside.
-
-    ``seed`` are the seed's figures as they are, ``caveats`` what to know of them, ``beside`` this run's and the seed's
-    where this run has some; ``world`` are the means of vanilla dictionaries where it probes the embedded world's data.
-    """
-
-    seed: dict[str, float]
-    caveats: list[str]
-    beside: list[Beside]
-    world: dict[str, dict[str, float]]
-
-
-class Evidence(NamedTuple):
-    """``entries`` are final_info's keys with means, stderrs and values; ``cells`` by (method, level)."""
-
-    entries: dict[str, dict[str, Any]]
-    cells: dict[tuple[str, str], Cell]
-    sae_bench: dict[str, Any]
-    baselines: Baselines
-    corpus: dict[str, Any]
-    groups: dict[str, Any]  # of the default tree
-    cutting: dict[str, Any]  # what cutting single nodes of it does; empty where it was not measured
-    stability: dict[str, dict[str, Any]]  # by scale
-    training: dict[str, Any]
-    sae: dict[str, Any]  # cfg.json
-    times: list[dict[str, Any]]
-    params: dict[str, Any]
-
-    def means(self, key: str) -> dict[str, float]:
-        """The means of one entry; empty where it was not computed."""
-        return self.entries.get(key, {}).get("means", {})
-
-    def stderrs(self, key: str) -> dict[str, float]:
-        return self.entries.get(key, {}).get("stderrs", {})
-
-    def levels(self) -> list[str]:
-        """The levels that have a target, from the coarsest."""
-        return [level for level in self.corpus["levels"] if level in self.corpus["targets"]]
-
-    def cuts(self) -> list[float]:
-        """The correlations at which the default tree is cut, the coarsest first."""
-        return [cut["correlation"] for cut in self.groups["cuts"]]
-
-    def methods(self, level: str) -> list[str]:
-        """The methods that were measured on a level's target."""
-        keys = [key.split("/", 2) for key in self.entries if key.startswith("unlearning/")]
-        return [method for _, method, of_level in keys if of_level == level]
-
-
-def read_evidence(
-    evaluation: Path,
-    unlearning: Path,
-    dendrogram: Path,
-    sae: Path,
-    corpus: Path,
-    times: list[Path],
-    baselines: Path,
-    params: dict[str, Any],
-) -> Evidence:
-    """Read what the stages wrote; an evaluation without sae-bench has none of its figures. ``params``: all of them."""
-    summary, cutting = evaluation / "sae_bench" / "summary.json", evaluation / "tree" / "cutting.json"
-    return Evidence(
-        read_entries(evaluation),
-        {(path.parent.parent.name, path.parent.name): _cell(path.parent) for path in unlearning.glob("*/*/edit.json")},
-        read_json(summary) if summary.exists() else {},
-        _baselines(evaluation, baselines),
-        read_json(corpus / "corpus.json") | {"targets": read_json(unlearning / "targets.json")},
-        read_json(dendrogram / "groups.json"),
-        read_json(cutting) if cutting.exists() else {},
-        {scale: read_json(dendrogram / scale / "stability.json") for scale in ("token", "document")},
-        read_json(sae / "training.json"),
-        read_json(sae / "cfg.json"),
-        [read_json(path) for path in times],
-        params,
-    )
-
-
 def _baselines(evaluation: Path, folder: Path) -> Baselines:
     ours = result_path(evaluation / "sae_bench" / "sparse_probing", "sae")
     seed, world = folder / "sparse_probing_vanilla_sae.json", folder / "sparse_probing_world.json"
@@ -175,4 +161,20 @@ def _baselines(evaluation: Path, folder: Path) -> Baselines:
 
 
 def _cell(folder: Path) -> Cell:
-    return Cell(read_json(folder / "edit.json"), read_json(folder / "sweep.json")["candidates"])
+    sweep = read_json(folder / "sweep.json")
+    return Cell(read_json(folder / "edit.json"), sweep["candidates"], sweep["area"])
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that shape the numbers."""
+    return {"Python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def hashes(files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of the files that are there, by path."""
+    return {str(path): _sha256(path) for path in files if path.exists()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,18 +1,11 @@
 """How the report is written."""
 
-from dataclasses import dataclass
-
-from pipeline.core.settings import require
+from pipeline.core.settings import Count, Settings
 
 
-@dataclass(frozen=True)
-class ReportSettings:
+class ReportSettings(Settings):
     """Section ``report``."""
 
-    shown_groups: int = 24
-    words_per_group: int = 6
-    shown_nodes: int = 3000
-
-    def __post_init__(self) -> None:
-        for name in ("shown_groups", "words_per_group", "shown_nodes"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
+    shown_groups: Count
+    words_per_group: Count
+    shown_nodes: Count

@@ -1,8 +1,6 @@
-"""Which nodes of the tree the page carries: all of a small one, of a large one the coarse cuts and what matters.
+"""The explorable tree's data: which nodes the page carries, and a column for everything that is known of them.
 
-What was measured of single nodes of the tree, as columns beside those of ``tree_data``.
-
-The explorable dendrogram's data: columns over the shown nodes, words and contexts by number.
+All nodes of a small tree; of a large one the coarse cuts and what matters for the targets. Texts stand by number, once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.codes.contexts import Context, Passages
-from pipeline.codes.words import of_groups, top_words
+from pipeline.codes.words import Context, Passages
 from pipeline.report.reading import Activity, Reading
-from pipeline.tree.feature_tree import FeatureTree, parents_of
+from pipeline.tree.feature_tree import FeatureTree
 
 
 def shown_nodes(
@@ -28,12 +25,11 @@ def shown_nodes(
     n = tree.n_leaves
     if 2 * n - 1 <= most:
         return np.arange(2 * n - 1)
-    parent = parents_of(tree.linkage)
     leaf_of = {int(latent): leaf for leaf, latent in enumerate(tree.latents)}
     first = [2 * n - 2, *(leaf_of[latent] for latent in chosen if latent in leaf_of)]
-    groups = [node for correlation in correlations for node in _tops(tree, parent, correlation)]
-    importance = node_sums(tree, importance_s[tree.latents])
-    lesser = importance[tree.linkage[:, :2].astype(np.int64)].min(1)
+    groups = [node for correlation in correlations for node in _tops(tree, correlation)]
+    importance = tree.sums(importance_s[tree.latents])
+    lesser = importance[tree.children].min(1)
     by_weight = np.argsort(-np.concatenate([importance[:n], lesser]), kind="stable")
     wanted = dict.fromkeys(map(int, [*first, *groups[: most // 2], *by_weight]))
     return np.sort(np.fromiter(wanted, np.int64)[:most])
@@ -43,21 +39,12 @@ def shown_parents(tree: FeatureTree, nodes: np.ndarray) -> np.ndarray:
     """Place in ``nodes`` (ascending, the root last) of each one's nearest ancestor there; -1 for the root."""
     place = np.full(2 * tree.n_leaves - 1, -1, np.int64)
     place[nodes] = np.arange(len(nodes))
-    parent = parents_of(tree.linkage)
+    parent = tree.parents
     nearest = np.full(len(place), -1, np.int64)
     for node in range(len(place) - 2, -1, -1):  # a parent's number is higher than its children's
         above = parent[node]
         nearest[node] = place[above] if place[above] >= 0 else nearest[above]
     return nearest[nodes]
-
-
-def node_sums(tree: FeatureTree, of_leaf: np.ndarray) -> np.ndarray:
-    """Sums over the leaves of every node, leaves first; ``of_leaf`` is [leaf] or [leaf, anything]."""
-    n = tree.n_leaves
-    total = np.concatenate([of_leaf, np.zeros((n - 1, *of_leaf.shape[1:]))])
-    for k, (left, right) in enumerate(tree.linkage[:, :2].astype(np.int64)):
-        total[n + k] = total[left] + total[right]
-    return total
 
 
 def coherences(tree: FeatureTree) -> np.ndarray:
@@ -66,22 +53,18 @@ def coherences(tree: FeatureTree) -> np.ndarray:
     Exact for average linkage, whose heights are the mean distances between the two parts:
     c = sum over merges below of n_left n_right (1 - height) / (n (n - 1) / 2).
     """
-    n = tree.n_leaves
-    size = np.concatenate([np.ones(n), tree.linkage[:, 3]])
-    pairs = np.zeros(2 * n - 1)
-    for k, (left, right) in enumerate(tree.linkage[:, :2].astype(np.int64)):
-        between = size[left] * size[right] * (1 - tree.linkage[k, 2])
-        pairs[n + k] = pairs[left] + pairs[right] + between
+    size = tree.sizes
+    pairs = np.zeros(len(size))
+    for merge, (left, right) in enumerate(tree.children, start=tree.n_leaves):
+        pairs[merge] = pairs[left] + pairs[right] + size[left] * size[right] * (1 - tree.heights[merge])
     return np.where(size > 1, pairs / np.maximum(size * (size - 1) / 2, 1), 1.0)
 
 
-def _tops(tree: FeatureTree, parent: np.ndarray, correlation: float) -> np.ndarray:
+def _tops(tree: FeatureTree, correlation: float) -> np.ndarray:
     """The groups of a cut that hold at least two latents, as node numbers, the largest first."""
-    n = tree.n_leaves
-    inside = np.concatenate([np.ones(n, bool), tree.linkage[:, 2] <= 1 - correlation + 1e-9])
-    merges = np.arange(n, 2 * n - 1)
-    top = merges[inside[n:] & ((parent[n:] < 0) | ~inside[parent[n:]])]
-    return top[np.argsort(-tree.linkage[top - n, 3], kind="stable")]
+    top = np.sort(tree.groups_of_cut(correlation))
+    top = top[top >= tree.n_leaves]
+    return top[np.argsort(-tree.sizes[top], kind="stable")]
 
 
 def node_measures(
@@ -120,9 +103,7 @@ def tree_data(
     importance_s = _importance(reading.activity)
     nodes = shown_nodes(tree, correlations, importance_s, [i for latents in marked.values() for i in latents], n_nodes)
     members = _members(tree, nodes)
-    height = np.concatenate([np.zeros(tree.n_leaves), tree.linkage[:, 2]])
     first = _first_leaf(tree)[nodes]
-    words = top_words(of_groups(reading.counts_sw, members), reading.counts_sw.sum(0), reading.words.text, n_words)
     vocabulary = _Numbers()
     return {
         "cuts": list(correlations),
@@ -132,9 +113,9 @@ def tree_data(
         "latent": [int(tree.latents[node]) if node < tree.n_leaves else -1 for node in nodes],
         "size": [len(group) for group in members],
         "first": first.tolist(),
-        "r": np.round(1 - height[nodes], 3).tolist(),
+        "r": np.round(1 - tree.heights[nodes], 3).tolist(),
         "coherence": np.round(coherences(tree)[nodes], 3).tolist(),
-        "words": [[vocabulary.of(word) for word in of_node] for of_node in words],
+        "words": [[vocabulary.of(word) for word in words] for words in reading.words(members, n_words)],
         "targets": _shares(tree, nodes, reading.activity),
         "overall": _overall(reading.activity),
         "place": _places(tree, nodes, reading.activity),
@@ -146,12 +127,10 @@ def tree_data(
 
 
 def words_of_all(tree: FeatureTree, reading: Reading, data: Mapping[str, Any], n_words: int) -> dict[str, Any]:
-    """``words.json`` for `stages.inspect`: the words of every latent, and of every shown merge by its number."""
-    overall_w, text = reading.counts_sw.sum(0), reading.words.text
-    latents = top_words(reading.counts_sw, overall_w, text, n_words)
+    """``words.json`` for `pipeline inspect`: the words of every latent, and of every shown merge by its number."""
     shown = zip(data["id"], data["words"], strict=True)
     return {
-        "latents": {str(latent): words for latent, words in enumerate(latents) if words},
+        "latents": {str(latent): words for latent, words in enumerate(reading.words(None, n_words)) if words},
         "nodes": {str(k): [data["text"][word] for word in words] for k, words in shown if k >= tree.n_leaves},
     }
 
@@ -195,7 +174,7 @@ def _shares(tree: FeatureTree, nodes: np.ndarray, activity: Activity) -> dict[st
     """Per level and node: percent of its activation on the target's, the siblings', other and general text."""
     found = {}
     for level, sums in activity.of_target.items():
-        total = node_sums(tree, sums.T[tree.latents])[nodes]
+        total = tree.sums(sums.T[tree.latents])[nodes]
         percent = 100 * total / np.maximum(total.sum(1, keepdims=True), 1e-12)
         found[level] = percent.round().astype(int).tolist()
     return found
@@ -211,7 +190,7 @@ def _places(tree: FeatureTree, nodes: np.ndarray, activity: Activity) -> list[li
     """Per node and depth of the corpus' tree: the place with most of its placed activation, and how many percent."""
     if not len(activity.places):
         return [[] for _ in nodes]
-    total = node_sums(tree, activity.of_place.T[tree.latents])[nodes]
+    total = tree.sums(activity.of_place.T[tree.latents])[nodes]
     placed = np.maximum(total[:, activity.depth == 1].sum(1), 1e-12)
     columns = []
     for depth in range(1, int(activity.depth.max()) + 1):
@@ -224,7 +203,7 @@ def _places(tree: FeatureTree, nodes: np.ndarray, activity: Activity) -> list[li
 
 def _marks(tree: FeatureTree, nodes: np.ndarray, latents: Sequence[int]) -> list[int]:
     """How many of the latents lie in every node."""
-    return node_sums(tree, np.isin(tree.latents, latents).astype(np.int64))[nodes].astype(int).tolist()
+    return tree.sums(np.isin(tree.latents, latents).astype(np.int64))[nodes].astype(int).tolist()
 
 
 def _contexts(reading: Reading, members: Sequence[np.ndarray], vocabulary: _Numbers) -> list[list[list[Any]]]:

@@ -1,8 +1,6 @@
-"""Which groups a picture of a large tree shows: thousands of leaves on a page are a grey bar.
+"""Pictures of the tree: its merges and cuts, where the clamped latents sit; the similarity of all pairs in its order.
 
-The similarity of all pairs of latents, in the order of the tree.
-
-The dendrogram as a picture: its merges, the cuts, and where the chosen latents sit.
+Thousands of leaves on a page are a grey bar, so of a large tree only the groups that matter are drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +10,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from pipeline.report.evidence import Evidence
-from pipeline.report.groups import clamped_latents
-from pipeline.report.style import literal, look, new_figure
+from pipeline.report.pictures import literal, look, new_picture
 from pipeline.tree.correlation import Correlation
 from pipeline.tree.correlation_file import binned_similarity
 from pipeline.tree.feature_tree import ROUNDING, FeatureTree
 
 ALL_UP_TO = 1500  # leaves; a tree of more is shown by its largest groups
 LEAVES = 300  # of those
+MOST_CELLS = 1000  # a side of the similarities; beyond that neighbours in the tree share a cell
 
 
 def largest_groups(tree: FeatureTree, cut: float, wanted: Sequence[int] = ()) -> list[np.ndarray]:
@@ -45,15 +43,12 @@ def caption(tree: FeatureTree, groups: Sequence[np.ndarray], cut: float) -> str:
     return f"{len(groups)} groups at r ≥ {cut:.2f}, marked or largest: {leaves:,} of {tree.n_leaves:,} latents"
 
 
-MOST_CELLS = 1000  # a side; beyond that neighbours in the tree share a cell
-
-
 def clustermap(tree: FeatureTree, correlation: Correlation, cuts: list[float]) -> Figure:
     """Mean similarity per cell, negative ones shown as 0; groups of the coarsest cut are outlined."""
     groups = largest_groups(tree, cuts[0])
     order = np.concatenate(groups)
     matrix = binned_similarity(correlation, order, MOST_CELLS)
-    figure, (ax,) = new_figure(6, 5.4)
+    figure, (ax,) = new_picture(6, 5.4)
     shown = ax.imshow(matrix, cmap="cividis", vmin=0, vmax=1, extent=(0, len(order), len(order), 0))
     stop = 0
     for group in groups:
@@ -66,14 +61,14 @@ def clustermap(tree: FeatureTree, correlation: Correlation, cuts: list[float]) -
     return figure
 
 
-def tree_figure(
+def tree_picture(
     tree: FeatureTree, cuts: Sequence[float], n_groups: Sequence[int], marked: Mapping[str, Sequence[int]]
 ) -> Figure:
     """Merges at their correlation (1 - height), cuts as dashed lines; ``marked`` latents are ticked, a row a name.
 
     Of a large tree the groups of the coarsest cut that hold a marked latent, and the largest.
     """
-    figure, (ax,) = new_figure(8, 4.6)
+    figure, (ax,) = new_picture(8, 4.6)
     groups = largest_groups(tree, cuts[0], [latent for latents in marked.values() for latent in latents])
     order = np.concatenate(groups)
     place_s, segments = layout(tree, order, -np.inf if len(order) == tree.n_leaves else cuts[0])
@@ -119,4 +114,4 @@ def marked_tree(tree: FeatureTree, evidence: Evidence) -> Figure:
     """The default tree with its cuts and the latents that ``subtree`` clamps for every target."""
     cuts = evidence.groups["cuts"]
     sizes = [sum(len(group) > 1 for group in cut["groups"]) for cut in cuts]
-    return tree_figure(tree, evidence.cuts(), sizes, clamped_latents(evidence))
+    return tree_picture(tree, evidence.cuts(), sizes, evidence.clamped_latents())

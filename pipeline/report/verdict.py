@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pipeline.report.evidence import Evidence
+from pipeline.report.evidence import CLAMPED, INTERVAL, Evidence
 from pipeline.report.methods import kind_of
 
 CHANCE = 0.25  # four options
@@ -11,7 +11,6 @@ NEAR_CHANCE = 0.10  # of multiple choice, either side
 GONE = 0.10  # cloze
 FEW = 0.15  # half an interval of multiple choice that says little
 UNHARMED, HEAVY = 2.0, 10.0  # points lost
-INTERVAL = 1.96  # standard errors: 95 %
 _HARMED = {
     "sibling_drop": "its siblings",
     "other_drop": "other knowledge",
@@ -60,10 +59,11 @@ def _and(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+# Kinds that the headline may speak of: why it does, and what their forgetting is worth, in half a sentence.
 CANDIDATES = {
-    "clamp": "the best clamp on dev",
-    "guard": "the best guard on dev",
-    "weights": "the best weight edit on dev",
+    "clamp": ("the best clamp on dev", "which acts at inference only"),
+    "guard": ("the best guard on dev", "which blocks and does not erase"),
+    "weights": ("the best weight edit on dev", "which changes the weights"),
 }
 
 
@@ -79,8 +79,9 @@ def chosen_methods(evidence: Evidence, level: str) -> dict[str, str]:
     }
     best: dict[str, str] = {}
     for method in sorted(tried, key=lambda method: tried[method]):
-        if CANDIDATES[kind_of(method)] not in best.values():
-            best[method] = CANDIDATES[kind_of(method)]
-    if "subtree" in tried:
-        best.setdefault("subtree", "the tree's own clamp")
+        why, _ = CANDIDATES[kind_of(method)]
+        if why not in best.values():
+            best[method] = why
+    if CLAMPED in tried:
+        best.setdefault(CLAMPED, "the tree's own clamp")
     return best

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from pipeline.core.errors import PipelineError
-from pipeline.report.run_tables import as_markdown, comparison, what_changed
-from pipeline.report.runs import changes, levels, read_runs
+from pipeline.report.comparison import as_markdown, changes, comparison, levels, read_runs, what_changed
 
 
 def write_run(folder: Path, k: int, drop: float) -> None:

@@ -9,17 +9,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.report.evidence import collect
-from pipeline.report.groups import chosen_groups
-from pipeline.report.markup import Markup, data_block, tag
+from pipeline.report.final_info import collect
 from pipeline.report.methods import absent, in_order
 from pipeline.report.pictures import panels_of, pareto
-from pipeline.report.reading import read_codes
-from pipeline.report.settings import ReportSettings
+from pipeline.report.reading import named
 from pipeline.report.verdict import chosen_methods, verdict
 from pipeline.saebench.results import seed_metrics
-from tests.support.report_files import DROPS, PLANTED, targets_of, write_all
-from tests.support.report_page import Written, read, write_page, written_page
+from tests.support.report_files import DROPS, PLANTED, write_all
+from tests.support.report_page import Written, read, reading_of, write_page, written_page
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +108,7 @@ def test_the_page_needs_no_other_file(made: Written) -> None:
     assert len(html) < 5e6
     assert not re.search(r'(?:src|href)="(?!data:|#)', html)
     assert not re.search(r"url\(|@import", html)
-    assert "default-src &#x27;none&#x27;" in html
+    assert """content="default-src 'none'; img-src data:""" in html
 
 
 def test_the_page_says_what_matters(made: Written) -> None:
@@ -133,8 +130,14 @@ def test_the_page_says_what_matters(made: Written) -> None:
         "27.0 ± 3.9",
         "Seed 3",
         "random_groups",
+        "agree most at r ≥ 0.85 (1 group)",
+        f"0 4 0.250 - {PLANTED}",  # the group that coheres
+        "2 latents imply a more frequent one",
+        "5 2 0.50 0.75 0, 1",  # latent 5, which two imply
+        "12.5 ± 0.0 1.0 ± 0.0 0.5 ± 0.0 3 1.5 0.12",  # losses, latents, seconds, the area of the sweep
+        f"prepare, evaluate threads 1, device {PLANTED}",
     ):
-        assert said in words
+        assert said in words, said
 
 
 def test_figures_are_written_as_png_and_svg(made: Written) -> None:
@@ -157,13 +160,14 @@ def test_without_general_text_siblings_sweeps_or_sae_bench(tmp_path: Path) -> No
 
 
 def test_words_of_groups_are_those_of_their_tokens(made: Written) -> None:
-    reading = read_codes(made.data / "features.zarr", made.data / "model", made.data / "corpus", targets_of(made.data))
-    chosen = chosen_groups(read(made.data), reading, ReportSettings())
-    assert [(row.level, row.latents) for row in chosen] == [
+    names = named(read(made.data), reading_of(made.data), 24, 6)
+    assert [(row.level, row.latents) for row in names.chosen] == [
         (lv, g) for lv in ("topic", "entity") for g in ([0, 1], [5])
     ]
-    assert set(chosen[0].words) == {"river", PLANTED}
-    assert chosen[1].words[0] == "the"
+    assert set(names.chosen[0].words) == {"river", PLANTED}
+    assert names.chosen[1].words[0] == "the"
+    ((latent, words, edges),) = names.general
+    assert (latent, words[0], len(edges)) == (5, "the", 2)
 
 
 BEFORE = {"forget_cloze": 1.0}
@@ -218,10 +222,10 @@ def test_the_front_of_a_sweep() -> None:
     assert pareto([(3, 3), (1, 2), (2, 1), (2, 5), (1, 2)]) == [(1, 2), (2, 1)]
 
 
-def test_markup_escapes_all_but_itself() -> None:
-    assert tag("p", "<", Markup("<b>"), title='"') == '<p title="&quot;">&lt;<b></p>'
-    block = data_block("x", {"a": "</script><!--"})
-    assert block.count("<") == 2 and json.loads(block.split(">", 1)[1].rsplit("<", 1)[0]) == {"a": "</script><!--"}
+def test_the_data_of_the_tree_cannot_end_their_block(made: Written) -> None:
+    block = made.html.split('id="tree-data">')[1].split("</script>")[0]
+    assert "<" not in block
+    assert PLANTED in json.loads(block)["text"]
 
 
 def test_a_method_that_is_absent_says_why() -> None:

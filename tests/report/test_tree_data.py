@@ -7,16 +7,17 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 
 from pipeline.codes import words as labels
-from pipeline.codes.contexts import Passages
 from pipeline.codes.store import CodesStore, SparseCodes
+from pipeline.codes.words import Passages
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json
 from pipeline.language_model.token_text import TokenText
-from pipeline.report.reading import Reading, activity, read_codes
+from pipeline.report.reading import Reading, activity
 from pipeline.report.tree_data import coherences, shown_nodes, shown_parents, tree_data
 from pipeline.report.tree_pictures import caption, largest_groups, layout
 from pipeline.tree.feature_tree import FeatureTree, load_tree
-from tests.support.report_files import DOCUMENTS, PLANTED, targets_of, write_all
+from tests.support.report_files import DOCUMENTS, PLANTED, write_all
+from tests.support.report_page import reading_of
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reading(data: Path) -> Reading:
-    return read_codes(data / "features.zarr", data / "model", data / "corpus", targets_of(data))
+    return reading_of(data)
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +195,8 @@ def test_the_figures_lines_join_children_at_the_merge(tree: FeatureTree) -> None
 
 def test_a_large_tree_is_drawn_by_its_largest_groups(tree: FeatureTree, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(group) for group in largest_groups(tree, 0.5)] == [2, 2, 1, 1], "a small one wholly"
-    monkeypatch.setattr("pipeline.report.largest_groups.ALL_UP_TO", 5)
-    monkeypatch.setattr("pipeline.report.largest_groups.LEAVES", 3)
+    monkeypatch.setattr("pipeline.report.tree_pictures.ALL_UP_TO", 5)
+    monkeypatch.setattr("pipeline.report.tree_pictures.LEAVES", 3)
     shown = largest_groups(tree, 0.5)
     assert [len(group) for group in shown] == [2, 2], "the largest, until three latents are shown"
     assert caption(tree, shown, 0.5) == "2 groups at r ≥ 0.50, marked or largest: 4 of 6 latents"

@@ -74,7 +74,9 @@ def write_hierarchy(folder: Path) -> None:
     stability = {"summary": "6 latents", "cuts": cuts, "cophenetic_correlation": 0.7, "replicates": 5}
     for place in (folder, folder / "token", folder / "document"):
         about = {"scale": "document", "similarity": "phi", "linkage": "average"}
-        write_tree(place, tree, [0.25, 0.5], about, node_stability=np.array([0.9, 0.85, 0.75, np.nan, np.nan]))
+        write_tree(place, tree, [0.25, 0.5], about, [0.85], np.array([0.9, 0.85, 0.75, np.nan, np.nan]))
+        edges = [{"child": child, "parent": 5, "phi": 0.5, "loevinger": 0.75} for child in (0, 1)]
+        write_json(place / "parents.json", {**about, "edges": edges})
         write_json(place / "stability.json", stability)
 
 
@@ -95,11 +97,13 @@ def write_unlearning(data: Path, levels: tuple[str, ...], drops: dict[str, float
                 | {name: drops.get(name) for name in DROPS}
                 for k in (1, 2, 4)
             ]
-            write_json(cell / "sweep.json", {"seconds": 1.5, "candidates": rows})
+            write_json(cell / "sweep.json", {"seconds": 1.5, "area": 0.125, "candidates": rows})
     write_json(data / "evaluation/unlearning.json", entries)
     write_json(data / "evaluation/relearning.json", {"relearning/subtree": entry({"cloze_half_10": 0.25})})
     lost = {level: {"forget": 60.0, "other": -1.5} for level in levels}
     row = {"node": 8, "all": 12.5, "of_target": lost, "worst": [{"place": NODES[:2], "drop": 60.0, "probes": 4}]}
+    cohering = {"group": 0, "latents": [0, 1, 2, 3], "words": [PLANTED], "coherence_lift": 0.25, "decoder_lift": None}
+    write_json(data / "evaluation/tree/groups.json", [{"level": 1, "correlation": 0.25, "groups": [cohering]}])
     write_json(data / "evaluation/tree/cutting.json", {"multiplier": 1, "probes": 20, "nodes": [row]})
 
 
@@ -127,7 +131,9 @@ def write_rest(data: Path) -> None:
         data / "sae/cfg.json", {"architecture": "jumprelu", "d_sae": 6, "d_in": 4, "metadata": {"model_name": PLANTED}}
     )
     for stage in ("prepare", "evaluate"):
-        write_json(data / f"times/{stage}.json", {"stage": stage, "seconds": 2.0, "summary": PLANTED})
+        machine = {"threads": 1, "device": PLANTED}
+        row = {"stage": stage, "seconds": 2.0, "summary": PLANTED, "machine": machine}
+        write_json(data / f"times/{stage}.json", row)
     (data / "params.yaml").write_text(yaml.safe_dump({"run": {"seed": 3}, "corpus": {"note": PLANTED}}))
     write_json(data / "baselines/sparse_probing_vanilla_sae.json", probing("bios_results", 0.68, 0.5))
     vanilla = {"dictionaries": {f"vanilla {PLANTED}": {"sae_top_1_test_accuracy": 0.66}}}

@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.core.files import read_json
-from pipeline.core.settings import read_yaml
+from pipeline.core.yaml_text import read_yaml
 from pipeline.report.evidence import Evidence, read_evidence
-from pipeline.report.groups import chosen_groups, clamped_latents
-from pipeline.report.page import Pictures, page
-from pipeline.report.pictures import tradeoffs, training_curves, tree_in_training
-from pipeline.report.reading import read_codes
-from pipeline.report.settings import ReportSettings
-from pipeline.report.style import save_figures
+from pipeline.report.page import page
+from pipeline.report.pictures import save_pictures, tradeoffs, training_curves, tree_in_training
+from pipeline.report.reading import Reading, named, read_codes
 from pipeline.report.tree_data import node_measures, tree_data
 from pipeline.report.tree_pictures import marked_tree
 from pipeline.tree.feature_tree import load_tree
 from tests.support.report_files import targets_of, write_all
+
+SHOWN_GROUPS, WORDS, SHOWN_NODES = 24, 6, 3000
 
 
 def read(data: Path) -> Evidence:
@@ -27,17 +26,19 @@ def read(data: Path) -> Evidence:
     return read_evidence(*folders, times, data / "baselines", read_yaml(data / "params.yaml"))
 
 
+def reading_of(data: Path) -> Reading:
+    return read_codes(data / "features.zarr", data / "model", data / "corpus", targets_of(data))
+
+
 def write_page(data: Path, folder: Path) -> str:
     """What the stage does."""
-    evidence = read(data)
-    reading = read_codes(data / "features.zarr", data / "model", data / "corpus", targets_of(data))
-    chosen = chosen_groups(evidence, reading, ReportSettings())
-    tree = load_tree(data / "dendrogram")
-    explorable = tree_data(tree, [0.25, 0.5], reading, clamped_latents(evidence), 3000, 6)
+    evidence, reading, tree = read(data), reading_of(data), load_tree(data / "dendrogram")
+    explorable = tree_data(tree, [0.25, 0.5], reading, evidence.clamped_latents(), SHOWN_NODES, WORDS)
     explorable |= node_measures(explorable["id"], read_json(data / "dendrogram/tree.json")["merges"], evidence.cutting)
-    figures = tradeoffs(evidence) | tree_in_training(evidence.training) | {"dendrogram": marked_tree(tree, evidence)}
-    save_figures(folder, figures | {"training": training_curves(evidence.training)})
-    return page(evidence, chosen, explorable, Pictures(folder), {"Python": "3"}, {"model": "ab" * 32})
+    pictures = tradeoffs(evidence) | tree_in_training(evidence.training) | {"dendrogram": marked_tree(tree, evidence)}
+    save_pictures(folder, pictures | {"training": training_curves(evidence.training)})
+    names = named(evidence, reading, SHOWN_GROUPS, WORDS)
+    return page(evidence, names, explorable, folder, {"Python": "3"}, {"model": "ab" * 32})
 
 
 class Written(NamedTuple):

@@ -1,17 +1,94 @@
-"""Tables over runs, as rows of plain values: for the terminal, for Markdown, for programs."""
+"""Finished runs side by side: the folders that `experiment.py` leaves, and tables over them as rows of plain values."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from pipeline.report.families import FAMILIES
-from pipeline.report.methods import absent, in_order, kind_of
-from pipeline.report.runs import Run, changes, levels
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json
+from pipeline.core.yaml_text import read_yaml
+from pipeline.report.evidence import Evidence, Figures
+from pipeline.report.methods import FAMILIES, absent, in_order, kind_of
 
-INTERVAL = 1.96  # standard errors: half a 95 % interval
 _SAE = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
 _TREE = ("groups", "stability_ari", "stability_null", "coherence_lift")
 _FORGETTING = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio")
+_SWEPT = ("forget_choice", "forget_cloze", "sibling_drop", "other_drop", "objective")
+
+
+@dataclass(frozen=True)
+class Run(Figures):
+    """A finished run; ``curves`` are those of report/curves.json, empty where there is none."""
+
+    name: str
+    params: dict[str, Any]
+    curves: dict[str, Any]
+
+
+def curves(evidence: Evidence) -> dict[str, Any]:
+    """Content of ``report/curves.json``, which travels with a run: training, snapshots of the tree, dev sweeps by
+    ``<method>/<level>``."""
+    return {
+        "training": evidence.training["curves"],
+        "snapshots": evidence.training["snapshots"],
+        "sweeps": {
+            f"{method}/{level}": [{name: row[name] for name in _SWEPT} for row in cell.candidates]
+            for (method, level), cell in evidence.cells.items()
+        },
+    }
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Every run in the order of its number; a folder that is no run is refused with a sentence."""
+    return [read_run(folder) for folder in sorted(folders, key=lambda f: _natural(f.name))]
+
+
+def read_run(folder: Path) -> Run:
+    """One run's folder."""
+    if not (folder / "final_info.json").exists():
+        raise PipelineError(f"{folder} holds no final_info.json; name folders of finished runs, such as run_7")
+    curves = folder / "report" / "curves.json"
+    return Run(
+        entries=read_json(folder / "final_info.json"),
+        name=folder.resolve().name,
+        params=read_yaml(folder / "params.yaml"),
+        curves=read_json(curves) if curves.exists() else {},
+    )
+
+
+def levels(runs: Sequence[Run]) -> list[str]:
+    """The levels with a target in any of the runs, the coarsest first."""
+    named = [level for run in runs for level in run.params["corpus"]["levels"]]
+    return [level for level in dict.fromkeys(named) if any(run.methods(level) for run in runs)]
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings in which two configurations differ, by dotted name: what stood there, what stands there now.
+
+    >>> changes({"sae": {"k": 16, "l1": 0}}, {"sae": {"k": 8, "l1": 0}})
+    {'sae.k': (16, 8)}
+    """
+    old, new = dict(_flat(before)), dict(_flat(after))
+    names = dict.fromkeys([*old, *new])
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        flat += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return flat
+
+
+def _natural(name: str) -> list[Any]:
+    """``run_10`` after ``run_9``."""
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name)]
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
 
 
 def comparison(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
@@ -44,12 +121,8 @@ def what_changed(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def figure(run: Run, key: str, name: str) -> str | None:
     """``0.973 ± 0.004``; None where the run has no such figure."""
-    means, stderrs = run.means(key), run.stderrs(key)
-    if name not in means:
-        return None
     digits = 1 if name.endswith("_drop") or name == "l0" else 0 if name.startswith("groups") else 3
-    interval = f" ± {INTERVAL * stderrs[name]:.{digits}f}" if name in stderrs else ""
-    return f"{means[name]:.{digits}f}{interval}"
+    return run.written(key, name, digits)
 
 
 def as_markdown(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -196,7 +196,7 @@
     if (data.parent[k] >= 0) link(near, "parent", data.parent[k]);
     for (const c of children[k]) link(near, name(c) + (words(c)[0] ? " (" + words(c)[0] + ")" : ""), c);
     const kind = data.latent[k] >= 0 ? "feature " + data.latent[k] : "group " + data.id[k];
-    make("code", "uv run python -m stages.inspect " + kind, panel);
+    make("code", "uv run python -m pipeline inspect " + kind, panel);
   }
 
   // Measured by the stage evaluate for the nodes that matter most; losses are points of cloze on test probes.
