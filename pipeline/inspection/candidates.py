@@ -1,6 +1,6 @@
 """What could be meant by a few examples: one scope a level, each inside the next, for the user to choose from.
 
-Labelled texts as examples of the nodes beside what is meant.
+The labelled texts stand for the other nodes, from which what is meant is told apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.scope.documents import Documents
-from pipeline.scope.query import Example, Query, least_cosine
-from pipeline.scope.retrievers import RETRIEVERS, centred, merges
+from pipeline.scope.retrievers import RETRIEVERS, Example, Query, centred, least_cosine, merges
 from pipeline.scope.settings import ScopeSettings
 
 Node = tuple[str, ...]
@@ -100,9 +99,6 @@ def telling_words(documents: Documents, inside: list[int], most: int = 8) -> lis
         return []
     lift_v = present_xv[chosen_x].mean(0) - present_xv[~chosen_x].mean(0)
     return [str(counts.vocabulary[v]) for v in np.argsort(-lift_v, kind="stable")[:most] if lift_v[v] > 0]
-
-
-Node = tuple[str, ...]
 
 
 def other_nodes(

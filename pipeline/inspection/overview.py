@@ -1,5 +1,8 @@
 """All that there is in data/: which stage wrote what, how large it is, and what to look at next."""
 
+import shutil
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,21 @@ def overview(data: Path) -> dict[str, Any]:
     stages = [_stage(data, stage, outputs) for stage, outputs in OUTPUTS.items()]
     if not any(row["MB"] for row in stages):
         raise PipelineError(f"{data} holds no output of a stage; run `uv run python experiment.py --out_dir=run_1`")
-    return {"stages": stages, "to try next": suggestions(data)}
+    return {"data": str(data), "stages": stages, "to try next": suggestions(data)}
+
+
+def drawn_overview(content: Mapping[str, Any]) -> str:
+    """A line for each stage, as wide as the terminal, and one for each command."""
+    columns = shutil.get_terminal_size().columns
+    lines = [f"{content['data']} holds, stage by stage:"]
+    for row in content["stages"]:
+        start = f"  {row['stage']:17}  {row['wrote']:22}  {_in_units(row['MB']):>11}"
+        lines.append(
+            f"{start}  {textwrap.shorten(row['in short'], max(20, columns - len(start) - 2), placeholder=' …')}"
+        )
+    wide = max(len(row["command"]) for row in content["to try next"])
+    tries = [f"  {row['command']:{wide}}  # {row['shows']}" for row in content["to try next"]]
+    return "\n".join([*lines, "", "To try next:", *tries])
 
 
 def suggestions(data: Path) -> list[dict[str, str]]:
@@ -46,7 +63,7 @@ def suggestions(data: Path) -> list[dict[str, str]]:
             found.append({"command": command, "shows": shows})
 
     if not all((data / name).exists() for outputs in OUTPUTS.values() for name in outputs):
-        suggest("uv run dvc repro", "nothing; it makes what is missing")
+        suggest("uv run dvc repro", "makes what is missing")
     suggest(f"{door} inspect corpus", "the nodes that `unlearning.targets` can name", "corpus")
     suggest(f"{door} inspect activations", "the activation store", "activations.zarr", "model")
     suggest(f"{door} inspect sae", "the dictionary", "sae")
@@ -55,7 +72,7 @@ def suggestions(data: Path) -> list[dict[str, str]]:
         suggest(f"{door} inspect {kind} {number}", f"one {kind} of the tree", "model", "sae", "features.zarr")
     for edit in sorted((data / "unlearning").glob("*/*/edit.json"))[:1]:
         suggest(f"{door} inspect edit {edit.parent.parent.name}/{edit.parent.name}", "one edit", "dendrogram")
-    suggest(f"xdg-open {data / 'report/index.html'}", "the report in a browser", "report")
+    suggest(str(data / "report/index.html"), "the report; open it in a browser", "report")
     return found
 
 
@@ -67,6 +84,12 @@ def _stage(data: Path, stage: str, outputs: tuple[str, ...]) -> dict[str, Any]:
     times = data / "times" / f"{stage}.json"
     summary = read_json(times)["summary"] if times.exists() else ""
     return row | {"MB": round(sum(_size(data / name) for name in outputs) / 1e6, 3), "in short": summary}
+
+
+def _in_units(megabytes: float | None) -> str:
+    if megabytes is None:
+        return "-"
+    return f"{megabytes:,.1f} MB" if megabytes >= 1 else f"{1e3 * megabytes:.0f} kB"
 
 
 def _size(path: Path) -> int:

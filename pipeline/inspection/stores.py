@@ -1,7 +1,4 @@
-"""A look into an activation store without torch: norms, and which tokens stand in its rows.
-
-The activation store and the dictionary: what they are, how large, and a few rows as text.
-"""
+"""The activation store and the dictionary, read without torch: what they are, how large, and a few rows as text."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,9 @@ from pipeline.activations.location import ADDRESS, open_group
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
 from pipeline.language_model.token_text import TokenText
+
+BINS, SEQUENCES, WORDS = 12, 3, 24  # of the norms' histogram; shown, and tokens of each
+_QUALITY = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
 
 
 def norms(path: Path) -> np.ndarray:
@@ -32,12 +32,6 @@ def first_sequences(path: Path, count: int) -> list[dict[str, np.ndarray]]:
         {name: values[order[start:stop]] for name, values in arrays.items()}
         for start, stop in zip(starts, stops, strict=False)
     ]
-
-
-_QUALITY = ("explained_variance", "l0", "dead_share", "ce_loss_recovered", "spliced_cloze")
-
-
-BINS, SEQUENCES, WORDS = 12, 3, 24  # of the norms' histogram; shown, and tokens of each
 
 
 def activations(store: Path, model: Path) -> dict[str, Any]:

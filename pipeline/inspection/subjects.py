@@ -4,14 +4,15 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from pipeline.inspection.overview import need, overview
+from pipeline.inspection.overview import drawn_overview, need, overview
 
 
 def look(data: Path, given: Namespace) -> dict[str, Any] | str:
     """The content asked for: ``given.subject``, and what its arguments name; everything where there is no subject."""
     match given.subject:
         case None:
-            return overview(data)
+            content = overview(data)
+            return content if given.json else drawn_overview(content)
         case "corpus":
             return _corpus(data, given.json)
         case "activations" | "sae":

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
-from pipeline.tree.feature_tree import FeatureTree, Node, load_tree, parents_of
+from pipeline.tree.feature_tree import FeatureTree, Node, load_tree
 
 
 class Grove(NamedTuple):
@@ -47,10 +47,9 @@ def merge(tree: FeatureTree, number: int) -> Node:
 
 def path_to_root(grove: Grove, node: int) -> list[dict[str, Any]]:
     """The merges above a node, the nearest first."""
-    tree, parent, path = grove.tree, parents_of(grove.tree.linkage), []
-    while (node := int(parent[node])) >= 0:
-        height, size = tree.linkage[node - tree.n_leaves, 2:]
-        path.append({"group": node, "r": _r(height), "latents": int(size), "words": grove.node_words(node)})
+    tree, path = grove.tree, []
+    while (node := int(tree.parents[node])) >= 0:
+        path.append({"group": node, **_described(tree, node), "words": grove.node_words(node)})
     return path
 
 
@@ -63,14 +62,13 @@ def leaf_of(tree: FeatureTree, latent: int) -> int | None:
 def children(grove: Grove, node: Node) -> list[dict[str, Any]]:
     """The two parts that were merged."""
     tree, rows = grove.tree, []
-    for child in tree.linkage[node.id - tree.n_leaves, :2].astype(int).tolist():
+    for child in tree.children[node.id - tree.n_leaves].tolist():
         if child < tree.n_leaves:
             latent = int(tree.latents[child])
-            rows.append({"part": f"feature {latent}", "r": 1.0, "latents": 1, "words": grove.latent_words(latent)})
+            part, words = f"feature {latent}", grove.latent_words(latent)
         else:
-            height, size = tree.linkage[child - tree.n_leaves, 2:]
-            words = grove.node_words(child)
-            rows.append({"part": f"group {child}", "r": _r(height), "latents": int(size), "words": words})
+            part, words = f"group {child}", grove.node_words(child)
+        rows.append({"part": part, **_described(tree, child), "words": words})
     return rows
 
 
@@ -119,10 +117,14 @@ def drawn(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _tops(tree: FeatureTree, correlation: float) -> list[Node]:
     """The groups of a cut with at least two latents, the largest first."""
-    nodes, first = tree.nodes(), tree.n_leaves
-    inside = [node for node in nodes if node.height <= 1 - correlation + 1e-9]
-    top = [node for node in inside if node.parent < 0 or nodes[node.parent - first].height > 1 - correlation + 1e-9]
-    return sorted(top, key=lambda node: -len(node.members))
+    nodes = tree.nodes()
+    merges = (number - tree.n_leaves for number in sorted(tree.groups_of_cut(correlation)) if number >= tree.n_leaves)
+    return sorted((nodes[merge] for merge in merges), key=lambda node: -len(node.members))
+
+
+def _described(tree: FeatureTree, node: int) -> dict[str, Any]:
+    """At which correlation a node was merged (1 for a leaf), and how many latents are below it."""
+    return {"r": _r(tree.heights[node]), "latents": int(tree.sizes[node])}
 
 
 def _r(height: float) -> float:

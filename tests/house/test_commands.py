@@ -109,7 +109,7 @@ def test_a_command_that_is_interrupted_says_so(monkeypatch, capsys) -> None:
     assert capsys.readouterr().err == "interrupted\n"
 
 
-@pytest.mark.parametrize("words", ["inspect", "inspect dendrogram --newick", "inspect edit subtree/topic --json"])
+@pytest.mark.parametrize("words", ["inspect sae", "inspect dendrogram --newick", "inspect edit subtree/topic --json"])
 def test_a_pipe_that_closes_ends_it_in_silence(root: Path, place: Path, words: str) -> None:
     """What `... | head` does; tables, text and JSON are written in three ways."""
     code = f"import sys; from pipeline.__main__ import main; sys.stdin.read(); sys.exit(main({words.split()}))"

@@ -216,11 +216,15 @@ def test_corpus_is_an_indented_tree_with_the_numbers_that_targets_take(data: Pat
     }  # fmt: skip
 
 
-def test_without_a_subject_every_stage_is_a_line(data: Path, tmp_path: Path) -> None:
-    found = ask(data)
+def test_without_a_subject_every_stage_is_a_line(data: Path, tmp_path: Path, monkeypatch) -> None:
+    found = ask(data, "--json")
     assert [row["stage"] for row in found["stages"]] == [*OUTPUTS]
     rows = {row["stage"]: row for row in found["stages"]}
     assert rows["train_sae"]["MB"] > 0
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = ask(data).splitlines()
+    assert [line.split()[0] for line in lines[1 : len(OUTPUTS) + 1]] == [*OUTPUTS], "a line each"
+    assert max(map(len, lines[: len(OUTPUTS)])) <= 80
     assert rows["report"]["in short"].endswith("missing; `uv run dvc repro report`")
     for command in (row["command"] for row in found["to try next"][1:]):
         words = command.removeprefix("uv run python -m pipeline inspect ").split()
