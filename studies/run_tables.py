@@ -10,8 +10,8 @@ from pathlib import Path
 from textwrap import wrap
 
 from pipeline.report.comparison import Run, comparison, figure, not_measured, read_runs
-from pipeline.report.methods import CATEGORY, FAMILIES, METHODS, in_order, kind_of
-from pipeline.unlearning.settings import METHODS as ASKED_FOR
+from pipeline.report.methods import CATEGORY, FAMILIES, WHAT, in_order, kind_of
+from pipeline.unlearning.methods import METHODS
 from studies.markdown import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,7 +85,7 @@ def forgetting(level: str) -> Callable[[Sequence[Run]], str]:
 def short(runs: Sequence[Run]) -> str:
     """A few methods of every kind on the topic, for the first page."""
     rows = [
-        [f"`{method}`", METHODS[method].what, *(_cell(runs[-1], f"unlearning/{method}/topic", name) for name in BRIEF)]
+        [f"`{method}`", WHAT[method], *(_cell(runs[-1], f"unlearning/{method}/topic", name) for name in BRIEF)]
         for method in SHORT
     ]
     return table(["method", "what it does", *(name.replace("_", " ") for name in BRIEF)], rows)
@@ -120,11 +120,12 @@ def times(runs: Sequence[Run]) -> str:
 
 
 def methods(runs: Sequence[Run]) -> str:
-    """Every method that can be asked for, the measured controls too: what it does and what its forgetting is worth."""
-    named = set(ASKED_FOR) | {method for run in runs for level in LEVELS for method in run.methods(level)}
-    known = [name for name in in_order(sorted(named)) if name in METHODS and kind_of(name) != "reference"]
-    rows = [[f"`{name}`", METHODS[name].what, CATEGORY[kind_of(name)]] for name in known]
-    return table(["method", "what it does", "kind"], rows)
+    """Every method: what it does, where it comes from, and what its forgetting is worth."""
+    rows = [
+        [f"`{name}`", METHODS[name].what, METHODS[name].source, CATEGORY[METHODS[name].kind]]
+        for name in in_order(list(METHODS))
+    ]
+    return table(["method", "what it does", "source", "kind"], rows)
 
 
 # --- the planned runs side by side, for docs/results.md --------------------------------------------------------------

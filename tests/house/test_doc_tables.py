@@ -1,4 +1,4 @@
-"""README.md, docs/ and the studies' pages: their tables are those of the committed results, the paths they name exist."""
+"""README.md, docs/ and the studies' pages: their tables are those of committed results, the paths they name exist."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from studies.tables import MARKED, PAGES, ROOT, filled, names
 
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+TO_MAKE = {"runs/mine.yaml", "stages/NAME.py", "pipeline/unlearning/clamps/loudest.py"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
@@ -29,6 +30,6 @@ def test_every_table_that_has_results_is_shown() -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "data/README.md"], ids=[*IDS, "data/README.md"])
 def test_paths_in_backquotes_exist(page: Path) -> None:
-    """``tests/sae/test_training.py``, ``pipeline/scope/``: what a page names in the repository is there."""
+    """``tests/sae/test_training.py``, ``pipeline/scope/``: what a page names is there, or is for the reader to make."""
     named = re.findall(r"`((?:pipeline|stages|studies|benchmarks|tests|docs|runs)/[\w./-]*)`", page.read_text("utf-8"))
-    assert not [path for path in named if not (ROOT / path).exists()]
+    assert not [path for path in named if path not in TO_MAKE and not (ROOT / path).exists()]
