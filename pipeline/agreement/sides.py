@@ -21,6 +21,7 @@ from pipeline.tree.dendrogram import build_tree
 from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
 from pipeline.tree.units import Source
 
+MEMORY_MIB = 2048  # for sums and codes of a correlation
 SAMPLE = 4096  # rows of the store on which a random dictionary is made as sparse as a trained one
 
 
@@ -77,8 +78,8 @@ def _side(
     by_document = dendrogram.scale == "document"
     source = Source(codes, dendrogram.scale, correlation.window if by_document else None)
     similarity = correlation.document_similarity if by_document else correlation.token_similarity
-    with computing("threads", 1, correlation.memory_mib) as hands:
-        plan = plan_for(source, correlation.memory_mib, hands)
+    with computing("threads", 1, MEMORY_MIB) as hands:
+        plan = plan_for(source, MEMORY_MIB, hands)
         found = correlate(source, similarity, None, correlation.alpha, plan)
     tree = build_tree(found, dendrogram.min_firings, dendrogram.linkage)
     return side(decoder_sd, moments_of(CodesStore.open(codes).all()), tree)

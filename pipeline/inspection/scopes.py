@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
-from pipeline.core.processes import pick_device, prepare_process
+from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.inspection.candidates import Candidate, candidates, doubt, other_nodes
 from pipeline.language_model.loading import load_model, load_tokenizer
@@ -40,14 +40,15 @@ def find_scopes(data: Path, examples: Sequence[str], retriever: str) -> Found:
 
 def _documents(data: Path, examples: Sequence[str]) -> Documents:
     """The pool and the labelled texts, with the examples at the end, as the model reads them."""
-    shared = read_section(data / "params.yaml", RunSettings, "run")
+    seed = read_section(data / "params.yaml", RunSettings, "run").seed
+    machine = read_section(data / "params.yaml", MachineSettings, "machine")
     activations = read_section(data / "params.yaml", ActivationsSettings, "activations")
-    prepare_process(shared.threads)
-    model = load_model(data / "model", activations.layer + 1, device=pick_device(shared.device))
+    prepare_process(machine.threads)
+    model = load_model(data / "model", activations.layer + 1, device=pick_device(machine.device))
     dictionary, tokenizer = load_dictionary(data / "sae").to(model.device), load_tokenizer(data / "model")
     trees, length = open_forest(data / "dendrogram").trees, activations.context_length
     return open_documents(
-        data / "corpus", trees, model, tokenizer, dictionary, activations.layer, length, shared.seed, list(examples)
+        data / "corpus", trees, model, tokenizer, dictionary, activations.layer, length, seed, list(examples)
     )
 
 
