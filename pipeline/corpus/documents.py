@@ -3,33 +3,38 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pipeline.corpus.rows import Row, fill, place
+from pipeline.corpus.cells import Row, at_row, fill, place
 from pipeline.corpus.settings import TextSource
-from pipeline.corpus.splits import row_key
+from pipeline.corpus.splits import row_key, text_key
 
 
 class Document(NamedTuple):
-    """A text, its place in the tree (empty: general), what sort it is; ``key`` identifies the row it came from."""
+    """A text, its place in the tree (empty: general), what sort it is.
+
+    ``key`` identifies the row that it came from, ``same`` the text of that row: other rows may have it too.
+    """
 
     text: str
     path: tuple[str, ...]
     kind: str
     key: str
+    same: tuple[str, ...]
 
 
 def documents(rows: Iterable[Row], source: TextSource) -> Iterator[Document]:
-    """The documents of the first rows of a source; rows shorter than ``min_characters`` are passed over.
+    """The documents of the first rows of a source; rows without text or below ``min_characters`` are passed over.
 
     ``source.documents`` counts rows, 0 takes all; every passage of a row keeps the row's key, and so its split.
     """
     taken = 0
     for number, row in enumerate(rows):
-        text = fill(source.template, row, source).strip()
+        with at_row(source, number):
+            text = fill(source.template, row).strip()
         if len(text) < source.min_characters:
             continue
-        path, key = place(source, number), row_key(row)
+        path, key, same = place(source, number), row_key(row), (text_key(text),)
         for piece in passages(text, source.passage_characters) if source.passage_characters else [text]:
-            yield Document(piece, path, source.kind, key)
+            yield Document(piece, path, source.kind, key, same)
         taken += 1
         if taken == source.documents:
             return

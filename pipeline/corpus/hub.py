@@ -1,5 +1,9 @@
-"""Data sets of the Hugging Face hub: streamed when there is a network, from the local cache when there is none."""
+"""Data sets of the Hugging Face hub: streamed when there is a network, from the local cache when there is none.
 
+Only data is read: a data set that is a script is refused, and nobody is asked whether to run it.
+"""
+
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,18 +22,28 @@ def offline() -> bool:
 
 
 def read_dataset(source: Source) -> Iterator[dict[str, Any]]:
-    """The rows of one split, in order. Online nothing is stored: a few thousand rows of a corpus of terabytes.
-
-    ``datasets`` reports its faults with many exception types, those of its network library among them; each becomes
-    one sentence that carries the cause.
-    """
+    """The rows of one split, in order. Online nothing is stored: a few thousand rows of a corpus of terabytes."""
     _say_no_more_than_errors()
-    try:
+    with _reading(source):
         yield from datasets.load_dataset(
-            source.dataset, source.name, split=source.split, revision=source.revision, streaming=not offline()
+            source.dataset,
+            source.name,
+            split=source.split,
+            revision=source.revision,
+            streaming=not offline(),
+            trust_remote_code=False,
         )
+
+
+@contextlib.contextmanager
+def _reading(source: Source) -> Iterator[None]:
+    """Libraries of the hub report faults with many exception types; each becomes one sentence with the cause."""
+    try:
+        yield
     except Exception as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        if "trust_remote_code" in str(error):
+            cause = "it is a script, and code from the hub is not run"
         raise PipelineError(f"cannot read {described(source)}: {cause}; {_remedy(source)}") from error
 
 
@@ -37,7 +51,7 @@ def cached(source: Source) -> bool:
     """Whether the local cache of ``datasets`` holds the split, at the wanted commit, as an offline run needs it."""
     _say_no_more_than_errors()
     try:
-        builder = datasets.load_dataset_builder(source.dataset, source.name)
+        builder = _builder(source)
     except (OSError, ValueError):  # ConnectionError among them
         return False
     return source.split in (builder.info.splits or {}) and source.revision in (None, builder.hash)
@@ -45,9 +59,14 @@ def cached(source: Source) -> bool:
 
 def commit(source: Source) -> str:
     """The commit that ``read_dataset`` reads, for the provenance of what is written."""
-    if offline():
-        return str(datasets.load_dataset_builder(source.dataset, source.name).hash)
-    return str(huggingface_hub.dataset_info(source.dataset, revision=source.revision).sha)
+    with _reading(source):
+        if offline():
+            return str(_builder(source).hash)
+        return str(huggingface_hub.dataset_info(source.dataset, revision=source.revision).sha)
+
+
+def _builder(source: Source) -> datasets.DatasetBuilder:
+    return datasets.load_dataset_builder(source.dataset, source.name, trust_remote_code=False)
 
 
 def described(source: Source) -> str:

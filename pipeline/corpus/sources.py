@@ -13,10 +13,11 @@ from huggingface_hub.errors import (
 )
 
 from pipeline.core.errors import PipelineError
+from pipeline.corpus.cells import check_template
 from pipeline.corpus.rows import check_file, file_path
-from pipeline.corpus.settings import CorpusSettings, Source
+from pipeline.corpus.settings import CorpusSettings, ProbeSource, Source, TextSource
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+TOKENIZER = "tokenizer.json"  # of a fast tokenizer, the only kind whose tokens can be shown without transformers
 HUB = "https://huggingface.co"
 
 
@@ -32,11 +33,14 @@ class _Repo(NamedTuple):
 
 
 def check_sources(corpus: CorpusSettings, model_source: str, model_revision: str | None = None) -> None:
-    """Refuse, in one sentence, what cannot be read: missing or empty files, a bad model folder, hub ids out of reach.
+    """Refuse, in one sentence, what cannot be read: bad templates, files or model folders, hub ids out of reach.
 
     ``model_source`` is ``train`` (nothing to read), a hub id or a local folder. Costs one small request for each
     repository; with ``HF_HUB_OFFLINE=1`` the local caches are asked instead.
     """
+    for source in corpus.sources():
+        if isinstance(source, TextSource | ProbeSource):
+            check_template(source.template if isinstance(source, TextSource) else source.prompt, source)
     for path in local_files(corpus):
         check_file(path)
     sources = [source for source in corpus.sources() if source.dataset]
@@ -67,8 +71,11 @@ def check_model_folder(folder: Path) -> None:
         raise PipelineError(f"model folder {folder} is missing; set language_model.source to a folder or a hub id")
     if not (folder / "config.json").is_file():
         raise PipelineError(f"model folder {folder} has no config.json; it must be a Hugging Face model folder")
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise PipelineError(f"model folder {folder} has no tokenizer; save it there with `save_pretrained`")
+    if not (folder / TOKENIZER).is_file():
+        raise PipelineError(
+            f"model folder {folder} has no tokenizer.json, the file of a fast tokenizer; save one there with "
+            "`AutoTokenizer.from_pretrained(...).save_pretrained(...)`"
+        )
     if not list(folder.glob("*.safetensors")):
         raise PipelineError(f"model folder {folder} has no weights; it must hold *.safetensors files")
 
@@ -100,7 +107,7 @@ def _model_cached(model: _Repo) -> bool:
         found = (try_to_load_from_cache(model.id, name, revision=model.revision) for name in names)
         return any(isinstance(path, str) for path in found)
 
-    return has("config.json") and has(*TOKENIZER_FILES) and has("model.safetensors", "model.safetensors.index.json")
+    return has("config.json") and has(TOKENIZER) and has("model.safetensors", "model.safetensors.index.json")
 
 
 def _reach(repos: list[_Repo]) -> None:

@@ -1,9 +1,10 @@
-"""Train, dev and test, so that a row is in the same one wherever it is used."""
+"""Train, dev and test, so that a row, and whatever says the same, is in one of them wherever it is used."""
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Split = Literal["train", "dev", "test"]
 
@@ -12,13 +13,70 @@ Split = Literal["train", "dev", "test"]
 TRAIN, DEV = 0.4, 0.2
 
 
+class Item(Protocol):
+    """A document or a question."""
+
+    @property
+    def path(self) -> tuple[str, ...]: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def same(self) -> tuple[str, ...]: ...
+
+
 def row_key(row: Mapping[str, Any]) -> str:
     """What identifies a row: its content without regard to case and white space.
 
     The same question read as a text and as a probe, or twice from one file, thus has one key.
     """
     text = json.dumps(row, sort_keys=True, default=str, ensure_ascii=False)
-    return hashlib.sha256(" ".join(text.casefold().split()).encode()).hexdigest()[:16]
+    return _hash(" ".join(text.casefold().split()))
+
+
+def text_key(text: str) -> str:
+    """What identifies a text or a prompt, without regard to case, white space and how its accents are encoded."""
+    return _hash(" ".join(unicodedata.normalize("NFKC", text).casefold().split()))
+
+
+def _hash(text: str) -> str:
+    """Of text with half a surrogate pair too: a column that is not read may hold one."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def split_rows(items: Iterable[Item], seed: int) -> dict[str, Split]:
+    """Row key -> split. Rows that share a text or a prompt, if only through a third, fall into one split.
+
+    Otherwise a row that occurs again under another id would be learnt from and reported on.
+    """
+    items = list(items)
+    group = join((item.key, *item.same) for item in items)
+    splits = assign_splits(((item.path, group[item.key]) for item in items), seed)
+    return {item.key: splits[group[item.key]] for item in items}
+
+
+def join(sets: Iterable[Iterable[str]]) -> dict[str, str]:
+    """Key -> the first met key of those that it hangs together with; the keys of one set do.
+
+    >>> join([("a", "x"), ("b", "y"), ("c", "y", "x")])
+    {'a': 'a', 'x': 'a', 'b': 'a', 'y': 'a', 'c': 'a'}
+    """
+    above: dict[str, str] = {}
+    rank: dict[str, int] = {}
+
+    def top(key: str) -> str:
+        while (higher := above[key]) != key:
+            above[key] = above[higher]  # halves the way for the next search
+            key = higher
+        return key
+
+    for keys in sets:
+        for key in (keys := tuple(keys)):
+            rank.setdefault(key, len(rank))
+            above.setdefault(key, key)
+        tops = {top(key) for key in keys}
+        first = min(tops, key=rank.__getitem__)
+        above.update(dict.fromkeys(tops, first))
+    return {key: top(key) for key in above}
 
 
 def assign_splits(keys: Iterable[tuple[tuple[str, ...], str]], seed: int) -> dict[str, Split]:

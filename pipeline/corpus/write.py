@@ -10,11 +10,12 @@ from typing import Any
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_jsonl
 from pipeline.core.progress import track
+from pipeline.corpus.cells import origin
 from pipeline.corpus.documents import Document, documents
 from pipeline.corpus.questions import Question, questions
-from pipeline.corpus.rows import file_path, origin, read_source
+from pipeline.corpus.rows import file_path, read_source
 from pipeline.corpus.settings import CorpusSettings, Source
-from pipeline.corpus.splits import Split, assign_splits
+from pipeline.corpus.splits import Split, split_rows
 
 NodePath = tuple[str, ...]
 # sae-bench trains a probe for every label and k; more labels than these cost minutes and say no more.
@@ -25,12 +26,13 @@ N_POOL = 2000  # training documents that serve as the unlabelled pool
 def write_corpus(settings: CorpusSettings, seed: int, folder: Path) -> dict[str, Any]:
     """Write train, texts, probes and probing as JSON lines, and ``corpus.json``, whose content is returned.
 
-    A row that several sources share has one split everywhere. Training text has no split: the model and the dictionary
-    learn from it, the questions' facts among it. Everything is held in memory, about 5 GB for a billion tokens.
+    A row that several sources share has one split everywhere, and so have rows of the same text or prompt. Training
+    text has no split: the model and the dictionary learn from it, the questions' facts among it. Everything is held in
+    memory, about 5 GB for a billion tokens.
     """
     texts = [text for source in settings.texts for text in _some(_documents(source, settings.folder), source)]
     probes = [q for source in settings.probes for q in _some(_questions(source, settings.folder, seed), source)]
-    splits = assign_splits(((item.path, item.key) for item in (*texts, *probes)), seed)
+    splits = split_rows((*texts, *probes), seed)
     nodes = nodes_by_level(settings.levels, [item.path for item in (*texts, *probes)])
     training = _training_rows(settings, seed)
     counts = {

@@ -1,10 +1,9 @@
-"""The product with the vocabulary, where it is wanted only: a probe needs one place of twenty.
+"""How well a model answers probes: cloze over the whole vocabulary, and the choice among four options.
 
-How well a model answers probes: cloze over the whole vocabulary, and the choice among four options.
-
-An option's score is the mean log-probability of its tokens after the prompt. Cloze is the share of the true answer's
-tokens that are the most probable of the whole vocabulary (teacher forcing; "exact memorisation" in open-unlearning):
-for one-token answers, plain top-1 accuracy.
+An option's tokens are those that the text ``prompt + " " + option`` has behind the prompt's; its score is their mean
+log-probability. Cloze is the share of the true answer's tokens that are the most probable of the whole vocabulary
+(teacher forcing; "exact memorisation" in open-unlearning): for one-token answers, plain top-1 accuracy. The product
+with the vocabulary is taken where it is asked for only: a probe needs one place of twenty.
 """
 
 import contextlib
@@ -12,7 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from pipeline.core.errors import PipelineError
+from pipeline.language_model.checks import max_positions, vocabulary_size
+from pipeline.language_model.loading import leading_tokens
 
 
 @contextlib.contextmanager
@@ -82,16 +85,61 @@ class Answers(NamedTuple):
 
 
 def tokenize(probe: dict, tokenizer: PreTrainedTokenizerBase) -> Question:
-    """Tokens of one probe. One-token options share a single input, the prompt."""
-    prompt = tokenizer(probe["prompt"])["input_ids"]
-    options = [tuple(tokenizer(" " + text, add_special_tokens=False)["input_ids"]) for text in probe["options"]]
-    inputs = [tuple(prompt) + option[:-1] for option in options]
+    """Tokens of one probe. One-token options share a single input, the prompt.
+
+    An option's tokens are those by which the whole texts differ from the prompt: many tokenizers read a text that
+    stands alone in another way (Llama 2 puts a space in front, the same first token for every option).
+    """
+    texts = [probe["prompt"], *(f"{probe['prompt']} {text}" for text in probe["options"])]
+    front = tuple(leading_tokens(tokenizer))
+    prompt, *wholes = (front + tuple(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+    n_prompt = min(_shared(prompt, whole) for whole in wholes)
+    options = [whole[n_prompt:] for whole in wholes]
+    answer = probe["options"].index(probe["answer"])
+    _check_options(probe, options, n_prompt, answer)
+    inputs = [whole[:-1] for whole in wholes]
     distinct = tuple(dict.fromkeys(inputs))
-    places = tuple(distinct.index(tokens) for tokens in inputs)
-    return Question(distinct, tuple(options), places, probe["options"].index(probe["answer"]), len(prompt))
+    return Question(distinct, tuple(options), tuple(distinct.index(tokens) for tokens in inputs), answer, n_prompt)
 
 
-def plan(questions: Sequence[Question], pad: int, batch_tokens: int = 8192) -> list[ExamBatch]:
+def _shared(prompt: Sequence[int], whole: Sequence[int]) -> int:
+    """How many tokens the two begin with together: all of the prompt's, unless its last one merges with the option."""
+    pairs = enumerate(zip(prompt, whole, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(prompt), len(whole)))
+
+
+def _check_options(probe: dict, options: Sequence[tuple[int, ...]], n_prompt: int, answer: int) -> None:
+    """Refuse a probe that this tokenizer cannot ask: nothing to predict from, or nothing that tells the answer."""
+    where = f"the probe {probe['prompt'][-60:]!r}"
+    if n_prompt == 0:
+        raise PipelineError(f"{where} has no token in front of its options; give it a longer prompt")
+    for text, tokens in zip(probe["options"], options, strict=True):
+        if not tokens:
+            raise PipelineError(f"{where}: this model's tokenizer has no token for the option {text!r}; change it")
+        if tokens == options[answer] and text != probe["answer"]:
+            raise PipelineError(
+                f"{where}: this model's tokenizer reads the options {probe['answer']!r} and {text!r} as the same "
+                "tokens; change one, or give another model"
+            )
+
+
+def check_questions(questions: Sequence[Question], config: PreTrainedConfig) -> None:
+    """Refuse questions that are longer than the model's positions, or have tokens that its embedding lacks."""
+    about = config.get_text_config().to_dict()
+    positions, rows = max_positions(about), vocabulary_size(about)
+    inputs = [tokens for question in questions for tokens in question.inputs]
+    longest = max(map(len, inputs), default=0)
+    if positions is not None and longest > positions:
+        raise PipelineError(
+            f"a probe with its answer has {longest + 1} tokens, but the model reads at most {positions}; shorten it, "
+            "or give a model that reads more"
+        )
+    last = max((token for q in questions for tokens in (*q.inputs, *q.option_tokens) for token in tokens), default=0)
+    if rows is not None and last >= rows:
+        raise PipelineError(f"the tokenizer gives the token {last}, but the model knows {rows} only; save both again")
+
+
+def plan(questions: Sequence[Question], pad: int | None, batch_tokens: int = 8192) -> list[ExamBatch]:
     """The distinct inputs of all questions in batches of similar length, padded on the right."""
     rows = [(q, i) for q, question in enumerate(questions) for i in range(len(question.inputs))]
     tokens = [questions[q].inputs[i] for q, i in rows]
@@ -141,6 +189,7 @@ def answer(questions: Sequence[Question], batches: Sequence[ExamBatch], logits: 
 def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: Sequence[dict]) -> Answers:
     """Put the probes to a model as it is."""
     questions = [tokenize(probe, tokenizer) for probe in probes]
+    check_questions(questions, model.config)
     batches = plan(questions, tokenizer.pad_token_id)
     return answer(questions, batches, (logits_at(model, batch) for batch in batches))
 
@@ -165,10 +214,10 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[lis
         yield batch
 
 
-def pad_right(sequences: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, [b, t] each."""
+def pad_right(sequences: Sequence[Sequence[int]], pad: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, [b, t] each. Any id may pad, the mask hides it; without one it is the first."""
     width = max(map(len, sequences))
-    ids = torch.full((len(sequences), width), pad, dtype=torch.long)
+    ids = torch.full((len(sequences), width), pad or 0, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, tokens in enumerate(sequences):
         ids[row, : len(tokens)] = torch.tensor(tokens)

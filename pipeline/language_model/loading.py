@@ -1,13 +1,14 @@
 """Open a causal language model and its tokenizer, whole or only its first layers.
 
 A model is a Hugging Face folder, or a folder with ``reference.json`` that names one which lives elsewhere:
-``{"id": hub id or folder, "revision": str or null, "dtype": "bfloat16"}``.
+``{"id": hub id or folder, "revision": str or null, "dtype": "bfloat16"}``. Code that comes with a model is never run.
 """
 
 import contextlib
 import copy
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import hash_files, read_json
+from pipeline.language_model.checks import check_folder, home, model_files, vocabulary_size
 
 
 class ModelSource(NamedTuple):
@@ -40,7 +42,10 @@ def model_source(model_dir: Path) -> ModelSource:
     reference = model_dir / "reference.json"
     if reference.exists():
         content = read_json(reference)
-        return ModelSource(content["id"], content.get("revision"), content.get("dtype"))
+        name = content["id"]
+        return ModelSource(
+            str(home(name)) if name.startswith("~") else name, content.get("revision"), content.get("dtype")
+        )
     if not (model_dir / "config.json").exists():
         raise PipelineError(f"{model_dir} holds no language model (no config.json); run `uv run dvc repro prepare`")
     return ModelSource(str(model_dir), None, None)
@@ -57,17 +62,21 @@ def load_model(
     keep_bars_to_terminals()
     source = model_source(model_dir)
     config = _load_config(source)
+    total = config.get_text_config().num_hidden_layers
     kind = AutoModelForCausalLM
     if n_layers is not None:
         config, kind = _first_layers(config, n_layers, source.id), AutoModel
     dtype = dtype or source.dtype or "auto"
-    try:
-        with _without_load_report():
-            model, info = kind.from_pretrained(
-                source.id, revision=source.revision, config=config, dtype=dtype, output_loading_info=True
-            )
-    except (OSError, ValueError) as error:
-        raise _unavailable(source, error) from None
+    with _opening(source, "model"), _without_load_report():
+        model, info = kind.from_pretrained(
+            source.id,
+            revision=source.revision,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=False,
+        )
+    _check_depth(info["unexpected_keys"], total, source.id)
     if info["missing_keys"]:
         raise PipelineError(
             f"{source.id} lacks weights such as {sorted(info['missing_keys'])[0]}; save the model again"
@@ -82,14 +91,30 @@ def keep_bars_to_terminals() -> None:
 
 
 def load_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer that was saved with the model."""
+    """The tokenizer that was saved with the model.
+
+    A padding token that the model's embedding has no row for is taken from it; ``pad_right`` needs none.
+    """
     source = model_source(model_dir)
     if Path(source.id).is_dir() and not list(Path(source.id).glob("*token*")):
         raise PipelineError(f"{source.id} has no tokenizer; save the model's tokenizer into that folder")
-    try:
-        return AutoTokenizer.from_pretrained(source.id, revision=source.revision)
-    except (OSError, ValueError) as error:
-        raise _unavailable(source, error, "tokenizer") from None
+    with _opening(source, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(source.id, revision=source.revision, trust_remote_code=False)
+    rows = vocabulary_size(_load_config(source).get_text_config().to_dict())
+    if rows is not None and tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= rows:
+        tokenizer.pad_token = None
+    return tokenizer
+
+
+def leading_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that the tokenizer itself puts in front of every text, such as BOS; for many there are none.
+
+    They alone begin a text here, whatever the model's configuration or the tokenizer's ``bos_token`` says.
+    """
+    with_special = tokenizer("a")["input_ids"]
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    starts = (i for i in range(len(with_special)) if plain and with_special[i : i + len(plain)] == plain)
+    return with_special[: next(starts, 0)]
 
 
 def count_layers(model_dir: Path) -> int:
@@ -116,10 +141,11 @@ def model_identity(model_dir: Path) -> dict[str, str | None]:
 
 
 def _load_config(source: ModelSource) -> PreTrainedConfig:
-    try:
-        return AutoConfig.from_pretrained(source.id, revision=source.revision)
-    except (OSError, ValueError) as error:
-        raise _unavailable(source, error) from None
+    folder = model_files(source.id, source.revision)
+    if folder is not None:
+        check_folder(folder)
+    with _opening(source, "model"):
+        return AutoConfig.from_pretrained(source.id, revision=source.revision, trust_remote_code=False)
 
 
 def _first_layers(config: PreTrainedConfig, n_layers: int, name: str) -> PreTrainedConfig:
@@ -136,6 +162,16 @@ def _first_layers(config: PreTrainedConfig, n_layers: int, name: str) -> PreTrai
     return config
 
 
+def _check_depth(unread: Iterable[str], n_layers: int, name: str) -> None:
+    """Refuse weights of more decoder layers than the configuration tells of: they would be left out."""
+    numbers = [int(found[1]) for key in unread if (found := re.search(r"\b(?:layers|h|blocks)\.(\d+)\.", key))]
+    if max(numbers, default=0) >= n_layers:
+        raise PipelineError(
+            f"{name} holds weights of layer {max(numbers)}, but its config.json tells of {n_layers} layers; correct "
+            "one of them"
+        )
+
+
 @contextlib.contextmanager
 def _without_load_report() -> Iterator[None]:
     """Weights of layers that are left out on purpose are no news; missing ones are an error of their own."""
@@ -147,12 +183,25 @@ def _without_load_report() -> Iterator[None]:
         transformers_logging.set_verbosity(before)
 
 
-def _unavailable(source: ModelSource, error: Exception, part: str = "model") -> PipelineError:
-    reason = " ".join(str(error).split())
+@contextlib.contextmanager
+def _opening(source: ModelSource, part: str) -> Iterator[None]:
+    """What transformers, tokenizers and safetensors raise over files of others is of any type; the cause is kept."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        raise _unavailable(source, error, part) from error
+
+
+def _unavailable(source: ModelSource, error: Exception, part: str) -> PipelineError:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
     at = f" at revision {source.revision}" if source.revision else ""
-    if Path(source.id).is_dir():
-        return PipelineError(f"the {part} in {source.id} can't be loaded: {reason}")
+    if "trust_remote_code" in reason:
+        reason = "it needs code of its own, which is never run; give one that the installed transformers knows"
+    if model_files(source.id, source.revision) is not None or "code of its own" in reason:
+        return PipelineError(f"the {part} in {source.id}{at} can't be loaded: {reason}")
     return PipelineError(
         f"the {part} {source.id}{at} is neither in the local Hugging Face cache nor reachable; accept its licence on "
-        f"its hub page, run `hf auth login` and `hf download {source.id}` where there is a network ({reason[:300]})"
+        f"its hub page, run `hf auth login` and `hf download {source.id}` where there is a network ({reason})"
     )

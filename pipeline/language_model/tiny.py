@@ -1,7 +1,4 @@
-"""The tokenizer of a model that is trained here.
-
-A tiny Gemma-2, trained here until it knows the corpus.
-"""
+"""A tiny Gemma-2, trained here until it knows the corpus, and its tokenizer."""
 
 import random
 from collections.abc import Iterable, Iterator, Sequence

@@ -6,6 +6,7 @@ from tokenizers import Tokenizer, decoders
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
+from pipeline.language_model.checks import home
 
 _FILE = "tokenizer.json"
 
@@ -19,7 +20,12 @@ class TokenText:
     @classmethod
     def open(cls, model_dir: Path) -> "TokenText":
         """From a model folder, or the cached hub model that its ``reference.json`` names."""
-        return cls(Tokenizer.from_file(str(_tokenizer_file(model_dir))))
+        file = _tokenizer_file(model_dir)
+        try:
+            return cls(Tokenizer.from_file(str(file)))
+        except Exception as error:  # tokenizers raises nothing more special
+            reason = " ".join(str(error).split())
+            raise PipelineError(f"{file} is not the file of a fast tokenizer ({reason}); save it again") from error
 
     def piece(self, token: int) -> str:
         """One token; unknown ids (padding of the embedding matrix) read as their number."""
@@ -39,7 +45,7 @@ def _tokenizer_file(model_dir: Path) -> Path:
         found = model_dir / _FILE
     else:
         reference = read_json(model_dir / "reference.json")
-        found = Path(reference["id"]).expanduser() / _FILE
+        found = home(reference["id"]) / _FILE
         if not found.parent.is_dir():
             found = _cached(reference["id"], reference.get("revision"))
     if not found.exists():

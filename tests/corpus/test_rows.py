@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.corpus.rows import column, file_path, fill, place, read_file
+from pipeline.corpus.cells import at_row, column, fill, place
+from pipeline.corpus.rows import file_path, read_file
 from pipeline.corpus.settings import Source
 
 ROWS = [{"question": "Who, and why?", "answer": "Ann\nLee"}, {"question": "Où {x}?", "answer": "Là"}]
@@ -38,8 +39,8 @@ def test_blank_lines_separate_the_documents_of_a_text_file(tmp_path: Path) -> No
         ("a.csv", "a,b\n1,2\n1\n", r"a\.csv, line 3 does not have the 2 columns"),
         ("a.csv", "a,b\n1,2,3\n", r"a\.csv, line 2 does not have the 2 columns"),
         ("a.parquet", "no table", r"a\.parquet is not a Parquet file"),
-        ("a.txt", b"caf\xe9", r"a\.txt is not UTF-8"),  # Latin-1, as old text files are
-        ("a.jsonl", b'{"a": "caf\xe9"}', r"a\.jsonl is not UTF-8"),
+        ("a.txt", b"caf\xe9", r"a\.txt, line 1 is not UTF-8 text \(byte 3 of the file is 0xe9\)"),  # Latin-1
+        ("a.jsonl", b'{"a": "caf\xe9"}', r"a\.jsonl, line 1 is not UTF-8 text"),
     ],
 )
 def test_faulty_files(tmp_path: Path, name: str, content: str | bytes | None, sentence: str) -> None:
@@ -50,13 +51,19 @@ def test_faulty_files(tmp_path: Path, name: str, content: str | bytes | None, se
 
 
 def test_a_missing_column_names_those_present() -> None:
-    with pytest.raises(PipelineError, match=r"q\.jsonl has no column `text`; it has answer, question"):
-        column(ROWS[0], "text", Source(file="q.jsonl"))
+    sentence = r"q\.jsonl, row 3: there is no column `text`; it has answer, question"
+    with pytest.raises(PipelineError, match=sentence), at_row(Source(file="q.jsonl"), 2):
+        column(ROWS[0], "text")
 
 
 def test_a_template_leaves_braces_in_the_data_alone() -> None:
-    assert fill("{question} -> {answer}", ROWS[1], Source(file="q.jsonl")) == "Où {x}? -> Là"
-    assert fill("[{a}]", {"a": None}, Source(file="q.jsonl")) == "[]"
+    assert fill("{question} -> {answer}", ROWS[1]) == "Où {x}? -> Là"
+    assert fill("{{{a}}}", {"a": 1}) == "{1}"
+
+
+def test_what_is_missing_is_empty_and_a_row_of_nothing_says_nothing() -> None:
+    assert fill("[{a}] {b}", {"a": None, "b": "x"}) == "[] x"
+    assert fill("[{a}] {b}", {"a": None, "b": " "}) == ""
 
 
 def test_a_block_of_lines_is_a_node() -> None:

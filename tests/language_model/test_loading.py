@@ -64,10 +64,10 @@ def test_a_folder_without_a_model_or_without_a_tokenizer_is_named(tmp_path):
         load_tokenizer(tmp_path / "m")
 
 
-def test_damaged_weights_are_named(tmp_path):
+def test_missing_weights_are_named(tmp_path):
     save_model(tmp_path / "m")
     (tmp_path / "m/model.safetensors").unlink()
-    with pytest.raises(PipelineError, match=r"the model in .* can't be loaded"):
+    with pytest.raises(PipelineError, match=r"m lacks the weights model\.safetensors; copy or save the model again"):
         load_model(tmp_path / "m")
 
 
