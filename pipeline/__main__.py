@@ -62,11 +62,14 @@ def _add_inspect(commands: Any) -> None:
     about = "show what the stages wrote: all of it, or one SUBJECT"
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, for programs")
-    scale = argparse.ArgumentParser(add_help=False)
-    scale.add_argument("--scale", choices=("token", "document"), help="which tree; the default one otherwise")
     inspect = commands.add_parser("inspect", parents=[as_json], help=about, description=about)
     inspect.set_defaults(run=_inspect, subject=None, json=False)
-    subjects = inspect.add_subparsers(dest="subject", metavar="SUBJECT")
+    _add_subjects(inspect.add_subparsers(dest="subject", metavar="SUBJECT"), as_json)
+
+
+def _add_subjects(subjects: Any, as_json: argparse.ArgumentParser) -> None:
+    scale = argparse.ArgumentParser(add_help=False)
+    scale.add_argument("--scale", choices=("token", "document"), help="which tree; the default one otherwise")
 
     def add(name: str, about: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
         return subjects.add_parser(name, parents=[as_json, *parents], help=about, description=about)
@@ -81,9 +84,8 @@ def _add_inspect(commands: Any) -> None:
     dendrogram.add_argument("--newick", action="store_true", help="the whole tree in Newick form")
     group = add("group", "one merge of the tree, by scipy's number: members, passages, parts", scale)
     group.add_argument("number", type=int)
-    add("edit", "one edit: what it does, what it was chosen from, its figures").add_argument(
-        "name", help="subtree/topic"
-    )
+    edit = add("edit", "one edit: what it does, what it was chosen from, its figures")
+    edit.add_argument("name", help="as subtree/topic")
     run = add("run", "a finished run: its figures, and the seconds of every stage")
     run.add_argument("folder", type=Path, help="as run_3")
 

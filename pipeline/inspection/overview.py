@@ -45,10 +45,8 @@ def drawn_overview(content: Mapping[str, Any]) -> str:
     columns = shutil.get_terminal_size().columns
     lines = [f"{content['data']} holds, stage by stage:"]
     for row in content["stages"]:
-        start = f"  {row['stage']:17}  {row['wrote']:22}  {_in_units(row['MB']):>11}"
-        lines.append(
-            f"{start}  {textwrap.shorten(row['in short'], max(20, columns - len(start) - 2), placeholder=' …')}"
-        )
+        start = f"  {row['stage']:17}  {row['wrote']:22}  {_in_units(row['MB']):>11}  "
+        lines.append(start + textwrap.shorten(row["in short"], max(20, columns - len(start)), placeholder=" …"))
     wide = max(len(row["command"]) for row in content["to try next"])
     tries = [f"  {row['command']:{wide}}  # {row['shows']}" for row in content["to try next"]]
     return "\n".join([*lines, "", "To try next:", *tries])
