@@ -16,6 +16,7 @@ PATIENCE = 60.0  # seconds for one answer
 
 
 def find_chromium() -> str | None:
+    """The first browser of ``NAMES`` on the path."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
@@ -87,13 +88,15 @@ class Page:
 @contextlib.contextmanager
 def browser(profile: Path) -> Iterator[Page]:
     """A fresh browser with nothing but the given folder as its profile; it is ended with the block."""
+    program = find_chromium()
+    assert program, f"none of {', '.join(NAMES)} is installed"
     their_in, our_out = os.pipe()
     our_in, their_out = os.pipe()
     # The protocol speaks on file descriptors 3 and 4, which a shell can put there and Popen cannot.
     flags = "--headless=new --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --remote-debugging-pipe"
     command = f'exec "$0" {flags} --user-data-dir="$1" 3<&{their_in} 4>&{their_out}'
     process = subprocess.Popen(
-        ["/bin/bash", "-c", command, str(find_chromium()), str(profile)],
+        ["/bin/bash", "-c", command, program, str(profile)],
         pass_fds=(their_in, their_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
