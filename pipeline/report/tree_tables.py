@@ -30,7 +30,9 @@ def cuts(evidence: Evidence) -> Table:
 def whole_tree(evidence: Evidence) -> Table:
     """The figures of the tree that are of no cut."""
     names = [name for name in evidence.means("hierarchy") if "_level_" not in name]
-    return Table(["whole tree", "value"], [[name, evidence.written("hierarchy", name)] for name in names])
+    digits = {name: 0 if "_features_" in name else 3 for name in names}  # those are counts
+    rows = [[name, evidence.written("hierarchy", name, digits[name])] for name in names]
+    return Table(["whole tree", "value"], rows)
 
 
 def plateaus(evidence: Evidence) -> list[str]:
