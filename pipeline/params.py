@@ -1,17 +1,17 @@
-"""params.yaml and the overlays of a run become one checked configuration, complete with every default."""
+"""params.yaml and the overlays of a run become one checked configuration, complete with every value."""
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.errors import PipelineError
-from pipeline.core.settings import RunSettings, did_you_mean, parse, read_yaml
+from pipeline.core.faults import did_you_mean
+from pipeline.core.processes import MachineSettings
+from pipeline.core.settings import RunSettings, Settings, parse
+from pipeline.core.yaml_text import read_yaml
 from pipeline.corpus.settings import WORLD_LEVELS, CorpusSettings, WorldSettings
+from pipeline.corpus.targets import check_declared, choose_targets
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.language_model.settings import LanguageModelSettings
 from pipeline.report.settings import ReportSettings
@@ -19,30 +19,28 @@ from pipeline.sae.settings import SAESettings
 from pipeline.scope.settings import ScopeSettings
 from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
 from pipeline.unlearning.settings import UnlearningSettings
-from studies.world.settings import StudySettings
 
 
-@dataclass(frozen=True)
-class Params:
+class Params(Settings):
     """The whole configuration: one field per section, in the order in which the stages read them."""
 
-    run: RunSettings = field(default_factory=RunSettings)
-    corpus: CorpusSettings = field(default_factory=CorpusSettings)
-    world: WorldSettings = field(default_factory=WorldSettings)
-    language_model: LanguageModelSettings = field(default_factory=LanguageModelSettings)
-    activations: ActivationsSettings = field(default_factory=ActivationsSettings)
-    sae: SAESettings = field(default_factory=SAESettings)
-    correlation: CorrelationSettings = field(default_factory=CorrelationSettings)
-    dendrogram: DendrogramSettings = field(default_factory=DendrogramSettings)
-    scope: ScopeSettings = field(default_factory=ScopeSettings)
-    unlearning: UnlearningSettings = field(default_factory=UnlearningSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    report: ReportSettings = field(default_factory=ReportSettings)
-    study: StudySettings = field(default_factory=StudySettings)
+    run: RunSettings
+    machine: MachineSettings
+    corpus: CorpusSettings
+    world: WorldSettings
+    language_model: LanguageModelSettings
+    activations: ActivationsSettings
+    sae: SAESettings
+    correlation: CorrelationSettings
+    dendrogram: DendrogramSettings
+    scope: ScopeSettings
+    unlearning: UnlearningSettings
+    evaluation: EvaluationSettings
+    report: ReportSettings
 
 
 class Layer(NamedTuple):
-    """One file of settings; a later layer's keys win."""
+    """Some settings and where they stand; a later layer's keys win."""
 
     path: Path
     keys: dict[str, Any]
@@ -55,13 +53,19 @@ class Resolved(NamedTuple):
     sentence: str
 
 
-def resolve(params_file: Path, overlay_dir: Path, name: str | None) -> Resolved:
-    """``params_file`` under the overlay ``<overlay_dir>/<name>.yaml``, if there is one, and those that it extends."""
+def resolve(
+    params_file: Path, overlay_dir: Path, name: str | None, overrides: Sequence[Mapping[str, Any]] = ()
+) -> Resolved:
+    """``params_file`` under the overlay ``<overlay_dir>/<name>.yaml``, if there is one, and those that it extends.
+
+    ``overrides`` come last, in their order: what a program changes, as a study does from seed to seed.
+    """
     base = Layer(params_file, _sections(read_yaml(params_file)))
     overlays = []
     if name is not None and (overlay_dir / f"{name}.yaml").exists():
         overlays = read_overlays(overlay_dir, name)
-    params = _check([base, *overlays])
+    last = [Layer(Path(f"override {i}"), _sections(keys)) for i, keys in enumerate(overrides, start=1)]
+    params = _check([base, *overlays, *last])
     return Resolved(params, _sentence(base, overlays, overlay_dir, name))
 
 
@@ -83,42 +87,51 @@ def read_overlays(overlay_dir: Path, name: str, chain: tuple[str, ...] = ()) -> 
     return [*layers, Layer(path, _sections(keys))]
 
 
-def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Mappings merge key by key; anything else in ``above`` replaces what is below, lists too."""
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
-        merged[key] = merge(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+        merged[key] = merge(under, value) if isinstance(value, Mapping) and isinstance(under, dict) else value
     return merged
-
-
-def as_yaml(params: Params, inputs: dict[str, str]) -> str:
-    """The configuration as the text of a params file; ``inputs`` says what the local files that it names hold."""
-    content = {**_plain(dataclasses.asdict(params)), "inputs": inputs}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
 
 
 def check_together(params: Params) -> None:
     """Refuse what no section can see by itself."""
     if params.language_model.source == "train":
         check_layers(params.activations, params.language_model.tiny.layers, "the model trained here")
+    tokens, context = params.machine.batch_tokens, params.activations.context_length
+    if tokens < context:
+        raise PipelineError(f"`machine.batch_tokens` is {tokens}; it must hold one context of {context} tokens")
     for key in ("targets", "more_methods"):
         for level in getattr(params.unlearning, key):  # an overlay with other levels inherits the world's
             if level not in (*params.corpus.levels, *WORLD_LEVELS):
                 close = did_you_mean(level, params.corpus.levels)
                 raise PipelineError(f"`unlearning.{key}` names the level `{level}`, which `corpus.levels` lacks{close}")
-    if params.corpus.source == "world":
-        check_world_targets(params.unlearning.targets, params.world)
+    check_targets(params)
 
 
-def check_world_targets(targets: Mapping[str, int], world: WorldSettings) -> None:
-    """Refuse before any stage runs what the embedded world lacks; of other corpora only `unlearn` knows the nodes."""
+def check_targets(params: Params) -> None:
+    """Refuse before any stage runs a target that the corpus lacks, as far as its settings tell.
+
+    They tell all of the embedded world. Of files and data sets they tell the names of the nodes; how many numbered
+    blocks there are is seen when `prepare` has read them.
+    """
+    targets, world = params.unlearning.targets, params.world
+    if params.corpus.source == "files":
+        check_declared(params.corpus.levels, [source.path for source in params.corpus.sources()], targets)
+        return
     for level, nodes in world.nodes().items():
-        if targets.get(level, 0) >= nodes:
+        number = targets.get(level, 0)
+        if isinstance(number, int) and number >= nodes:
             raise PipelineError(
-                f"`unlearning.targets.{level}` is {targets[level]}, but this world has {nodes} nodes of that level, "
+                f"`unlearning.targets.{level}` is {number}, but this world has {nodes} nodes of that level, "
                 f"numbered from 0; choose 0 to {nodes - 1}"
             )
+    if any(not isinstance(node, int) for node in targets.values()):
+        from pipeline.corpus.world.knowledge import make_world
+
+        choose_targets(make_world(world, params.run.seed).nodes(), targets)
 
 
 def check_layers(activations: ActivationsSettings, n_layers: int, model: str) -> None:
@@ -130,7 +143,7 @@ def check_layers(activations: ActivationsSettings, n_layers: int, model: str) ->
         )
 
 
-def _sections(keys: dict[str, Any]) -> dict[str, Any]:
+def _sections(keys: Mapping[str, Any]) -> dict[str, Any]:
     """A section whose keys are all commented out reads as null; it is an empty section."""
     return {key: {} if value is None else value for key, value in keys.items()}
 
@@ -160,12 +173,3 @@ def _sentence(base: Layer, overlays: list[Layer], overlay_dir: Path, name: str |
         return f"configuration of {name}: {base.path} as it is (there is no {overlay_dir / name}.yaml)"
     below = "".join(f" and {layer.path}" for layer in overlays[:-1])
     return f"configuration of {name}: {base.path}{below}, with {overlays[-1].path} applied"
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists: YAML has no tuple."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_text
 from pipeline.core.processes import die_with_parent
+from pipeline.core.yaml_text import read_yaml
 
 # Idle OpenMP threads must sleep: spinning ones make two busy cores slower than one. OpenMP reads this when torch is
 # first imported, which is after this module.
@@ -25,7 +26,8 @@ RAN = Path("data/ran.txt")  # the stages that ran, a line each, since experiment
 
 
 def run(name: str, main: Callable[[], str]) -> None:
-    """Run a stage: a foreseen error becomes one sentence and exit code 1; the wall time is kept beside the results.
+    """Run a stage: a foreseen error becomes one sentence and exit code 1; the wall time and the
+    section ``machine`` are kept beside the results.
 
     A stage takes no arguments: `--help` says what it does, anything else is refused before it touches its outputs.
     """
@@ -50,7 +52,9 @@ def run(name: str, main: Callable[[], str]) -> None:
         write_text(ERROR, f"{name} failed with {type(error).__name__}: {' '.join(str(error).split())}\n")
         raise
     seconds = time.monotonic() - started
-    write_json(Path(f"data/times/{name}.json"), {"stage": name, "seconds": round(seconds, 1), "summary": summary})
+    machine = read_yaml(PARAMS)["machine"]  # no stage depends on it; this is where one sees what was in force
+    done = {"stage": name, "seconds": round(seconds, 1), "summary": summary, "machine": machine}
+    write_json(Path(f"data/times/{name}.json"), done)
     with RAN.open("a", encoding="utf-8") as ran:
         ran.write(f"{name}\n")
     print(f"{name}: {summary} [{seconds:.1f} s]", flush=True)

@@ -6,23 +6,25 @@ from pipeline.activations.build import build_store
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
 from pipeline.core.files import read_json
-from pipeline.core.processes import pick_device, prepare_process
+from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from stages import PARAMS, run
 
 
 def main() -> str:
-    shared = read_section(PARAMS, RunSettings, "run")
+    seed = read_section(PARAMS, RunSettings, "run").seed
+    machine = read_section(PARAMS, MachineSettings, "machine")
     settings = read_section(PARAMS, ActivationsSettings, "activations")
-    prepare_process(shared.threads)
+    prepare_process(machine.threads)
     build_store(
         Path("data/activations.zarr"),
         Path("data/corpus/train.jsonl"),
         Path("data/model"),
         settings,
+        machine,
         source=read_json(Path("data/corpus/corpus.json"))["source"],
-        seed=shared.seed,
-        device=pick_device(shared.device),
+        seed=seed,
+        device=pick_device(machine.device),
     )
     store = ActivationStore.open(Path("data/activations.zarr"))
     return (

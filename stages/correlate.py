@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pipeline.codes.store import CodesStore
 from pipeline.core.files import building
-from pipeline.core.settings import RunSettings, read_section
+from pipeline.core.processes import MachineSettings
+from pipeline.core.settings import read_section
 from pipeline.tree.correlation import computing, correlate, plan_for
 from pipeline.tree.correlation_file import check_dense, write_correlation, write_dense
 from pipeline.tree.settings import CorrelationSettings
@@ -16,7 +17,8 @@ CORRELATION = Path("data/correlation.zarr")
 
 
 def main() -> str:
-    shared = read_section(PARAMS, RunSettings, "run")
+    machine = read_section(PARAMS, MachineSettings, "machine")
+    memory_mib = machine.correlation_memory_mib
     settings = read_section(PARAMS, CorrelationSettings, "correlation")
     n_latents = CodesStore.open(CODES).n_latents
     if settings.dense:
@@ -25,19 +27,19 @@ def main() -> str:
     said = []
     with (
         building(CORRELATION) as partial,
-        computing(settings.scheduler, shared.threads, settings.memory_mib) as hands,
+        computing(machine.correlation_scheduler, machine.threads, memory_mib) as hands,
     ):
         for source, similarity in (
             (Source(CODES, "token"), settings.token_similarity),
             (Source(CODES, "document", settings.window), settings.document_similarity),
         ):
-            plan = plan_for(source, settings.memory_mib, hands)
+            plan = plan_for(source, memory_mib, hands)
             print(f"{source.scale}: {plan}", flush=True)
             result = correlate(source, similarity, floor, settings.alpha, plan)
             write_correlation(partial, result, {"alpha": settings.alpha, "plan": str(plan)})
             said.append(result.census(settings.alpha))
             if settings.dense:
-                plan = write_dense(partial, source, result, settings.memory_mib, hands)
+                plan = write_dense(partial, source, result, memory_mib, hands)
                 print(f"{source.scale}, dense: {plan}", flush=True)
     return "; ".join(said)
 

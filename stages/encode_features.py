@@ -6,16 +6,16 @@ from pipeline.activations.store import ActivationStore
 from pipeline.codes.encoding import encode_store
 from pipeline.codes.store import CodesStore
 from pipeline.core.files import building, hash_files
-from pipeline.core.processes import pick_device, prepare_process
-from pipeline.core.settings import RunSettings, read_section
+from pipeline.core.processes import MachineSettings, pick_device, prepare_process
+from pipeline.core.settings import read_section
 from pipeline.sae.folder import load_dictionary
 from stages import PARAMS, run
 
 
 def main() -> str:
-    shared = read_section(PARAMS, RunSettings, "run")
-    prepare_process(shared.threads)
-    device = pick_device(shared.device)
+    machine = read_section(PARAMS, MachineSettings, "machine")
+    prepare_process(machine.threads)
+    device = pick_device(machine.device)
     store = ActivationStore.open(Path("data/activations.zarr"))
     dictionary = load_dictionary(Path("data/sae")).to(device)
     sae_files = [Path("data/sae/cfg.json"), Path("data/sae/sae_weights.safetensors")]

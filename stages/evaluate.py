@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.codes.store import CodesStore
 from pipeline.core.files import building, read_json, write_json
-from pipeline.core.processes import pick_device, prepare_process
+from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.evaluation.cutting import cuts_of_nodes
 from pipeline.evaluation.forgetting import all_forgetting_figures
@@ -14,7 +14,7 @@ from pipeline.evaluation.hierarchy import Places, hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
 from pipeline.evaluation.scope import all_scope_figures
 from pipeline.evaluation.settings import EvaluationSettings
-from pipeline.saebench.requests import bench_settings, edits_of
+from pipeline.saebench.job import bench_settings, edits_of
 from pipeline.saebench.run import keep, run_saebench
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.edit import no_edit
@@ -31,38 +31,39 @@ PLACES = Places(DENDROGRAM, CORRELATION, FEATURES, SAE, CORPUS, MODEL)
 
 
 def main() -> str:
-    shared = read_section(PARAMS, RunSettings, "run")
+    seed = read_section(PARAMS, RunSettings, "run").seed
+    machine = read_section(PARAMS, MachineSettings, "machine")
     activations = read_section(PARAMS, ActivationsSettings, "activations")
     settings = read_section(PARAMS, EvaluationSettings, "evaluation")
     scope_settings = read_section(PARAMS, ScopeSettings, "scope")
-    prepare_process(shared.threads)
-    device = pick_device(shared.device)
+    prepare_process(machine.threads)
+    device = pick_device(machine.device)
     unlearning_settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     subject = open_subject(MODEL, SAE, CORPUS, activations, unlearning_settings.targets, device)
     bench = subject.bench(*subject.split("test", "novel"))
     before = bench.measure(no_edit("", (), subject.layer))
     codes = CodesStore.open(FEATURES)
     bench_of = edits_of(UNLEARNING, settings.sae_bench_edits)
-    asked, sizes = settings.sae_bench, bench_settings(settings, shared, device)
+    asked, sizes = settings.sae_bench, bench_settings(settings, machine, seed, device)
     with building(EVALUATION) as folder, ThreadPoolExecutor(1) as beside:
         benching = beside.submit(run_saebench, MODEL, SAE, CORPUS, SAE_BENCH, asked, subject.layer, sizes, bench_of)
-        if unlearning_settings.workers == 1:
+        if machine.unlearn_workers == 1:
             wait([benching])
-        language_model = language_model_figures(bench, before, MODEL, shared.seed)
+        language_model = language_model_figures(bench, before, MODEL, seed)
         write_json(folder / "language_model.json", {"language_model": language_model})
-        sae = sae_figures(bench, before, codes.latent_counts(), shared.seed)
+        sae = sae_figures(bench, before, codes.latent_counts(), seed)
         write_json(folder / "sae.json", {"sae": sae})
         forest, held_out, decoder = open_forest(DENDROGRAM), count_firing(bench), subject.dictionary.W_dec.cpu().numpy()
         groups = folder / "tree/groups.json"
-        hierarchy = hierarchy_figures(forest, held_out, decoder, PLACES, shared.seed, groups)
+        hierarchy = hierarchy_figures(forest, held_out, decoder, PLACES, seed, groups)
         write_json(folder / "hierarchy.json", {"hierarchy": hierarchy})
         scale = read_json(DENDROGRAM / "groups.json")["scale"]
         tree, cuts = forest.trees[scale], forest.cuts[scale]
-        cutting = cuts_of_nodes(subject, tree, cuts, held_out, settings.cut_nodes, shared.seed)
+        cutting = cuts_of_nodes(subject, tree, cuts, held_out, settings.cut_nodes, seed)
         write_json(folder / "tree" / "cutting.json", cutting)
-        scope = all_scope_figures(subject, forest, CORPUS, scope_settings, shared.seed)
+        scope = all_scope_figures(subject, forest, CORPUS, scope_settings, seed)
         write_json(folder / "scope.json", scope)
-        unlearning = all_forgetting_figures(subject, UNLEARNING, shared.seed)
+        unlearning = all_forgetting_figures(subject, UNLEARNING, seed)
         write_json(folder / "unlearning.json", unlearning)
         summary = benching.result()
         keep(SAE_BENCH, folder / "sae_bench", asked)

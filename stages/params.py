@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline.core.files import contents, write_text
+from pipeline.core.yaml_text import as_yaml
 from pipeline.corpus.sources import check_sources, is_folder, local_files
 from pipeline.language_model.checks import layer_count
-from pipeline.params import as_yaml, check_layers, resolve
+from pipeline.params import check_layers, resolve
 from stages import PARAMS, run
 
 SELECTED_RUN = Path("data/run")  # written by experiment.py; without it, params.yaml as it is
@@ -24,7 +25,7 @@ def main() -> str:
             check_layers(params.activations, n_layers, model.source)
         if is_folder(model.source):
             inputs.append(Path(model.source).expanduser())
-    write_text(PARAMS, as_yaml(params, contents(inputs)))
+    write_text(PARAMS, as_yaml({**params.plain(), "inputs": contents(inputs)}))
     return f"{PARAMS} is valid"
 
 

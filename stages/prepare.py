@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from pipeline.core.files import building, read_jsonl, write_json
-from pipeline.core.processes import prepare_process
-from pipeline.core.settings import RunSettings, read_section, read_yaml
+from pipeline.core.processes import MachineSettings, prepare_process
+from pipeline.core.settings import RunSettings, read_section
+from pipeline.core.yaml_text import read_yaml
 from pipeline.corpus.settings import CorpusSettings, WorldSettings
+from pipeline.corpus.targets import choose_targets
 from pipeline.corpus.world.write import write_world
 from pipeline.corpus.write import write_corpus
 from pipeline.language_model import tiny
@@ -18,18 +20,19 @@ CORPUS, MODEL = Path("data/corpus"), Path("data/model")
 
 
 def main() -> str:
-    settings = read_section(PARAMS, RunSettings, "run")
+    seed = read_section(PARAMS, RunSettings, "run").seed
     corpus_settings = read_section(PARAMS, CorpusSettings, "corpus")
     world = read_section(PARAMS, WorldSettings, "world")
     language_model = read_section(PARAMS, LanguageModelSettings, "language_model")
-    prepare_process(settings.threads)
+    prepare_process(read_section(PARAMS, MachineSettings, "machine").threads)
     with building(CORPUS) as folder:
         if corpus_settings.source == "world":
-            corpus = write_world(world, settings.seed, folder)
+            corpus = write_world(world, seed, folder)
         else:
-            corpus = write_corpus(corpus_settings, settings.seed, folder)
+            corpus = write_corpus(corpus_settings, seed, folder)
+    choose_targets(corpus["nodes"], read_yaml(PARAMS)["unlearning"]["targets"])  # refuse before the model is trained
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in corpus["counts"].items())
-    return f"{counts}; {write_model(language_model, settings.seed)}"
+    return f"{counts}; {write_model(language_model, seed)}"
 
 
 def write_model(settings: LanguageModelSettings, seed: int) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import building, read_json, write_json
+from pipeline.core.processes import MachineSettings
 from pipeline.core.progress import track
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.corpus.targets import choose_targets
@@ -18,11 +19,12 @@ UNLEARNING = Path("data/unlearning")
 
 def main() -> str:
     shared = read_section(PARAMS, RunSettings, "run")
+    machine = read_section(PARAMS, MachineSettings, "machine")
     activations = read_section(PARAMS, ActivationsSettings, "activations")
     scope = read_section(PARAMS, ScopeSettings, "scope")
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     targets = choose_targets(read_json(CORPUS / "corpus.json")["nodes"], settings.targets)
-    sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, shared, activations, scope, settings)
+    sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, shared, machine, activations, scope, settings)
     with building(UNLEARNING) as folder:
         write_json(folder / "targets.json", targets)
         cells = [

@@ -1,8 +1,6 @@
-"""No process works on when the one that started it is gone. Apart from ``runtime``, so that a look loads no torch.
+"""How the machine is used: threads and device of torch, dask workers, and processes that die with their parent.
 
-How a process uses torch: settings that make it fast on small CPUs (call before the first tensor), and the device.
-
-Dask workers: processes of this machine, or those of a scheduler that runs somewhere else.
+Light to import: torch and dask are loaded by the functions that need them.
 """
 
 import ctypes
@@ -12,10 +10,38 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from distributed import Client, LocalCluster
+from pydantic import Field
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.settings import Count, Settings, shaped
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+class MachineSettings(Settings):
+    """Section ``machine``: what makes the stages faster or smaller, and shapes none of their bytes by intention.
+
+    No stage depends on it, so that a change reruns nothing; each stage's times say what was in force.
+    """
+
+    threads: Count
+    device: Literal["auto", "cpu", "cuda"]
+    batch_tokens: Count
+    cache_workers: Count
+    cache_scheduler: Annotated[str, shaped(".+://.+", "an address (tcp://host:port), or null")] | None
+    loader_memory_mib: Count
+    sae_memory_mib: Count
+    correlation_memory_mib: Annotated[int, Field(ge=16)]
+    correlation_scheduler: Annotated[
+        str, shaped("threads|processes|.+://.+", "threads, processes or an address (tcp://host:port)")
+    ]
+    unlearn_workers: Count
+    llm_batch_size: Count
+    sae_batch_size: Count
+
 
 _PR_SET_PDEATHSIG = 1
 
@@ -50,7 +76,7 @@ def pick_device(name: str) -> str:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise PipelineError("`run.device` is cuda, but torch sees no CUDA device; set it to auto or cpu")
+        raise PipelineError("`machine.device` is cuda, but torch sees no CUDA device; set it to auto or cpu")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name
@@ -61,19 +87,24 @@ NO_DASHBOARD = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_addre
 
 
 @contextmanager
-def local_workers(count: int, memory_limit: int | str = "auto") -> Iterator[Client]:
+def local_workers(count: int, memory_limit: int | str = "auto") -> "Iterator[Client]":
     """``count`` processes with one thread each; ``memory_limit`` bytes for each of them."""
+    from distributed import Client, LocalCluster
+
     cluster = LocalCluster(count, threads_per_worker=1, memory_limit=memory_limit, **NO_DASHBOARD)
     with cluster, Client(cluster) as client:
         yield client
 
 
 @contextmanager
-def workers_at(address: str, timeout: float = 30) -> Iterator[Client]:
+def workers_at(address: str, timeout: float = 30) -> "Iterator[Client]":
     """The workers of the scheduler at ``address``, which go on when the block ends."""
+    from distributed import Client
+
     try:
         client = Client(address, timeout=timeout)
     except (OSError, ValueError) as error:
-        raise PipelineError(f"no dask scheduler answers at {address} ({error}); check `scheduler` in params") from None
+        said = f"no dask scheduler answers at {address} ({error}); check the schedulers of `machine` in params"
+        raise PipelineError(said) from None
     with client:
         yield client

@@ -1,142 +1,105 @@
-"""Mappings from YAML become frozen dataclasses, or one sentence that names the key.
+"""Settings: a class for each section of params.yaml, with the types and bounds of its keys and no values.
 
-Settings that every stage shares.
+The values, their units and their reasons stand in params.yaml alone; a class that had defaults would be a second home.
+A section is strict: keys that it lacks are refused, a whole number passes for a number, nothing else is coerced.
 """
 
-import dataclasses
-import difflib
-import math
 import re
-import types
-import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.faults import sentence_of
+from pipeline.core.yaml_text import read_yaml
 
-Section = TypeVar("Section")
+Section = TypeVar("Section", bound="Settings")
 
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML without its two traps: a repeated key is refused, and ``3e-4`` is a number (PyYAML reads text)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                line = node.value[i][0].start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: the key `{name}` appears twice in one section")
-        return super().construct_mapping(node, deep)
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+def shaped(pattern: str, what: str) -> AfterValidator:
+    """Text of a form: ``what`` it must be, for those who gave another."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise PydanticCustomError("form", "it must be {what}", {"what": what})
+        return text
+
+    return AfterValidator(check)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; an empty file is an empty mapping."""
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError:
-        raise PipelineError(f"{path} is missing; run `uv run dvc repro` from the repository's root") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PipelineError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise PipelineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise PipelineError(f"{path} must hold `key: value` lines, not a {type(content).__name__}")
-    return content
+class Settings(BaseModel):
+    """A section, or a part of one; frozen, and compared by value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, keys: Any) -> Any:
+        """YAML's lists become tuples; an unknown key is refused together with what could have been meant."""
+        if not isinstance(keys, Mapping):
+            return keys
+        for key in keys:
+            if key not in cls.model_fields:
+                known = list(cls.model_fields)
+                raise PydanticCustomError("unknown_key", "unknown key {key}", {"key": str(key), "known": known})
+        return {key: _with_tuples(value) for key, value in keys.items()}
+
+    def but(self, **changes: Any) -> Self:
+        """The same settings with some values changed, checked like any others."""
+        return type(self)(**{key: getattr(self, key) for key in type(self).model_fields} | changes)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON and YAML have it: sections are dicts, tuples are lists."""
+        return self.model_dump(mode="json")
+
+
+class RunSettings(Settings):
+    """Section ``run``."""
+
+    seed: CountOrZero
 
 
 def read_section(path: Path, cls: type[Section], key: str) -> Section:
-    """One section of a resolved params file, checked against its dataclass."""
+    """One section of a resolved params file, checked against its class."""
     return parse(cls, read_yaml(path).get(key, {}), key)
 
 
+def read_sections(path: Path, without: str) -> dict[str, Any]:
+    """Every section of a resolved params file but one, as it stands there."""
+    return {key: section for key, section in read_yaml(path).items() if key != without}
+
+
 def parse(cls: type[Section], mapping: Any, where: str) -> Section:
-    """Build ``cls`` from a mapping; unknown keys, wrong types and ``__post_init__`` refusals name ``where``.
+    """Build ``cls`` from a mapping; whatever is wrong becomes one sentence.
 
     ``where`` is the dotted name of the mapping, empty for the whole file.
     """
-    if not isinstance(mapping, Mapping):
-        raise PipelineError(f"`{where}` must be a section of `key: value` lines, not {mapping!r}")
-    prefix = f"{where}." if where else ""
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in mapping:
-        if key not in fields:
-            raise PipelineError(f"unknown key `{prefix}{key}`{did_you_mean(key, fields)}")
-    hints = typing.get_type_hints(cls)
-    values = {key: _convert(hints[key], value, f"{prefix}{key}") for key, value in mapping.items()}
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise PipelineError(f"`{where}` lacks the key `{missing[0]}`")
     try:
-        return cls(**values)
-    except ValueError as error:
-        raise PipelineError(f"`{where}`: {error}") from None
-
-
-def did_you_mean(word: Any, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(str(word), known := sorted(known), n=1)
-    return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(known)}"
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as ``kind``; YAML's int passes for float, nothing else is coerced."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
-            return None
-        (kind,) = [argument for argument in arguments if argument is not type(None)]
-        return _convert(kind, value, where)
-    if origin is typing.Literal:
-        if value not in arguments:
-            raise PipelineError(f"`{where}` is {value!r}; it must be one of {', '.join(map(str, arguments))}")
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, Mapping):
-        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if dataclasses.is_dataclass(kind):
-        return parse(kind, value, where)  # type: ignore[arg-type]
-    if kind is float and type(value) is int:
-        return float(value)
-    expected = origin or kind
-    if type(value) is not expected:
-        name = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
-        wanted = name.get(expected.__name__, "a list" if expected is tuple else f"a {expected.__name__}")
-        raise PipelineError(f"`{where}` is {value!r}; it must be {wanted}")
-    if kind is float and not math.isfinite(value):
-        raise PipelineError(f"`{where}` is {value}; it must be a finite number")
-    return value
+        return cls.model_validate(mapping)
+    except ValidationError as refused:
+        raise PipelineError(sentence_of(refused, where)) from None
 
 
 def require(condition: bool, sentence: str) -> None:
-    """Refuse an impossible value inside ``__post_init__`` (``parse`` adds the section's name)."""
+    """Refuse an impossible value inside a validator (``parse`` adds the section's name)."""
     if not condition:
         raise ValueError(sentence)
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """Section ``run``."""
-
-    seed: int = 0
-    threads: int = 1
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-    def __post_init__(self) -> None:
-        require(self.seed >= 0, f"seed is {self.seed}; it must be 0 or more")
-        require(self.threads >= 1, f"threads is {self.threads}; it must be 1 or more")
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_with_tuples(item) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return value

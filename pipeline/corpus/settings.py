@@ -1,25 +1,22 @@
-"""Where text and probes come from: the embedded world, local files, or data sets of the Hugging Face hub.
+"""Where text and probes come from: the embedded world, local files, or data sets of the Hugging Face hub."""
 
-Settings of the embedded world.
-"""
-
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pipeline.core.settings import require
+from pydantic import Field, model_validator
+
+from pipeline.core.settings import Count, CountOrZero, PositiveShare, Settings, require
 
 FILE_FORMATS = (".jsonl", ".csv", ".parquet", ".txt")
 WORLD_LEVELS = ("domain", "topic", "entity")
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Settings):
     """Rows of one hub data set or one local file, all at one place of the tree of topics.
 
     Exactly one of ``dataset`` (a hub id; ``name`` is its configuration) and ``file`` is given. ``path`` is the place
     in the tree, from the coarsest level down; an empty path is general text. ``{block}`` in it counts blocks of
-    ``lines_per_block`` consecutive rows, for files that group their rows in that way.
+    ``lines_per_block`` consecutive rows, for files that group their rows in that way. ``documents`` of 0 takes all.
     """
 
     dataset: str = ""
@@ -28,40 +25,36 @@ class Source:
     split: str = "train"
     file: str = ""
     path: tuple[str, ...] = ()
-    lines_per_block: int = 0
-    documents: int = 0
-    min_characters: int = 1
+    lines_per_block: CountOrZero = 0
+    documents: CountOrZero = 0
+    min_characters: Count = 1
     kind: str = "text"
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _names_rows(self) -> Self:
         where = self.file or self.dataset or "a source"
         require(bool(self.dataset) != bool(self.file), f"{where}: give either `dataset` (a hub id) or `file`")
         known = not self.file or Path(self.file).suffix in FILE_FORMATS
         require(known, f"{where} must end in one of {', '.join(FILE_FORMATS)}")
-        require(self.documents >= 0, f"{where}: documents is {self.documents}; it must be 0 (all) or more")
-        require(self.min_characters >= 1, f"{where}: min_characters is {self.min_characters}; it must be 1 or more")
-        require(self.lines_per_block >= 0, f"{where}: lines_per_block is {self.lines_per_block}; it must be 0 or more")
         numbered = any("{block}" in node for node in self.path)
-        require(
-            numbered == (self.lines_per_block > 0),
-            f"{where}: `lines_per_block` and `{{block}}` in `path` need each other",
-        )
+        alone = numbered != (self.lines_per_block > 0)
+        require(not alone, f"{where}: `lines_per_block` and `{{block}}` in `path` need each other")
+        return self
 
 
-@dataclass(frozen=True)
 class TextSource(Source):
     """Documents: ``template`` names the columns; ``passage_characters`` cuts long ones (0: whole documents)."""
 
     template: str = "{text}"
     passage_characters: int = 0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _long_passages(self) -> Self:
         length = self.passage_characters
         require(length == 0 or length >= 100, f"passage_characters is {length}; it must be 0 (whole) or 100 or more")
+        return self
 
 
-@dataclass(frozen=True)
 class ProbeSource(Source):
     """Questions: ``prompt`` names the columns and ends right before the answer.
 
@@ -75,32 +68,33 @@ class ProbeSource(Source):
     choices: tuple[str, ...] = ()
     kind: str = "question"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
         shown = "{choices}" in self.prompt
         require(not shown or bool(self.choices), "a prompt with {choices} needs `choices`, the options' columns")
         require(self.prompt == self.prompt.rstrip(), "a prompt must not end in a space: one is put before the answer")
+        return self
 
 
-@dataclass(frozen=True)
-class CorpusSettings:
+class CorpusSettings(Settings):
     """Section ``corpus``.
 
     The three lists are read when ``source`` is ``files``; relative files lie in ``folder``.
     """
 
-    source: Literal["world", "files"] = "world"
-    levels: tuple[str, ...] = WORLD_LEVELS
-    folder: str = ""
-    training_text: tuple[TextSource, ...] = ()
-    texts: tuple[TextSource, ...] = ()
-    probes: tuple[ProbeSource, ...] = ()
+    source: Literal["world", "files"]
+    levels: Annotated[tuple[str, ...], Field(min_length=1)]
+    folder: str
+    training_text: tuple[TextSource, ...]
+    texts: tuple[TextSource, ...]
+    probes: tuple[ProbeSource, ...]
 
-    def __post_init__(self) -> None:
-        require(len(self.levels) > 0, "levels is empty; name at least one level of the tree")
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
         require(len(set(self.levels)) == len(self.levels), f"levels names one twice: {', '.join(self.levels)}")
         if self.source == "files":
             self._check_files()
+        return self
 
     def _check_files(self) -> None:
         for key in ("training_text", "texts", "probes"):
@@ -115,32 +109,19 @@ class CorpusSettings:
         return (*self.training_text, *self.texts, *self.probes) if self.source == "files" else ()
 
 
-@dataclass(frozen=True)
-class WorldSettings:
+Branches = Annotated[int, Field(ge=2, le=64)]
+
+
+class WorldSettings(Settings):
     """Section ``world``: the size of the fictional knowledge base, how entangled it is, how much text it makes."""
 
-    domains: int = 4
-    topics_per_domain: int = 4
-    entities_per_topic: int = 8
-    first_name_uses: int = 4
-    last_name_uses: int = 1
-    domain_values: int = 12
-    topic_values: int = 8
-    common_values: int = 16
-    labelled_share: float = 1.0
-    training_tokens: int = 400_000
-    general_share: float = 0.35
-
-    def __post_init__(self) -> None:
-        for key in ("domains", "topics_per_domain", "entities_per_topic"):
-            require(2 <= getattr(self, key) <= 64, f"{key} is {getattr(self, key)}; it must be 2 to 64")
-        for key in ("first_name_uses", "last_name_uses"):
-            require(getattr(self, key) >= 1, f"{key} is {getattr(self, key)}; it must be 1 or more")
-        for key in ("domain_values", "topic_values", "common_values"):
-            require(getattr(self, key) >= 4, f"{key} is {getattr(self, key)}; four answer options need at least 4")
-        require(0 < self.labelled_share <= 1, f"labelled_share is {self.labelled_share}; it must be in (0, 1]")
-        require(0 < self.general_share < 1, f"general_share is {self.general_share}; it must be between 0 and 1")
-        require(self.training_tokens >= 1000, f"training_tokens is {self.training_tokens}; it must be 1000 or more")
+    domains: Branches
+    topics_per_domain: Branches
+    entities_per_topic: Branches
+    first_name_uses: Count
+    last_name_uses: Count
+    labelled_share: PositiveShare
+    training_tokens: Annotated[int, Field(ge=1000)]
 
     def nodes(self) -> dict[str, int]:
         """Level -> how many nodes it has."""

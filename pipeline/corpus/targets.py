@@ -1,14 +1,15 @@
-"""How an item stands to what is to be forgotten, from their two places in the tree.
+"""Which nodes of the corpus' tree are to be forgotten, and how an item stands to them."""
 
-Which nodes of the corpus' tree are to be forgotten.
-"""
-
-from collections.abc import Mapping, Sequence
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from pipeline.core.errors import PipelineError
 
 Relation = Literal["forget", "sibling", "other", "general"]
+Path = tuple[str, ...]
+Node = int | str | Path  # a node by its number in order of first appearance, by its name, or by its path
 
 
 def relation(path: Sequence[str], target: Sequence[str]) -> Relation:
@@ -41,22 +42,62 @@ def relation(path: Sequence[str], target: Sequence[str]) -> Relation:
 NEEDED = {"texts": ("train", "dev", "test"), "probes": ("dev", "test")}
 
 
-def choose_targets(
-    nodes: Mapping[str, Sequence[Sequence[str]]], chosen: Mapping[str, int]
-) -> dict[str, tuple[str, ...]]:
-    """Level -> the path of its target, for the levels that this corpus has; a number beyond the nodes is refused."""
-    targets = {}
-    for level, found in nodes.items():
-        if level not in chosen:
-            continue
-        if chosen[level] >= len(found):
-            raise PipelineError(
-                f"`unlearning.targets.{level}` is {chosen[level]}, but there are {len(found)} nodes of that level"
-            )
-        targets[level] = tuple(found[chosen[level]])
+def choose_targets(nodes: Mapping[str, Sequence[Sequence[str]]], chosen: Mapping[str, Node]) -> dict[str, Path]:
+    """Level -> the path of its target, for the levels that this corpus has; a node that it lacks is refused."""
+    targets = {level: _find(level, found, chosen[level]) for level, found in nodes.items() if level in chosen}
     if not targets:
         raise PipelineError(f"`unlearning.targets` names no level of this corpus, which has {', '.join(nodes)}")
     return targets
+
+
+def _find(level: str, nodes: Sequence[Sequence[str]], wanted: Node) -> Path:
+    """The one node that is meant by its number, its path or its name."""
+    key = f"`unlearning.targets.{level}`"
+    if isinstance(wanted, int):
+        if wanted >= len(nodes):
+            raise PipelineError(f"{key} is {wanted}, but there are {len(nodes)} nodes of that level, numbered from 0")
+        return tuple(nodes[wanted])
+    by_name = isinstance(wanted, str)
+    found = [tuple(node) for node in nodes if (node[-1] == wanted if by_name else tuple(node) == tuple(wanted))]
+    if not found:
+        names = (node[-1] if by_name else "/".join(node) for node in nodes)
+        raise PipelineError(f"{key} is {_shown(wanted)}, which no node of that level is{_nearest(wanted, names)}")
+    if len(found) > 1:
+        paths = ", ".join(f"[{', '.join(node)}]" for node in found)
+        raise PipelineError(f"{key} is {_shown(wanted)}, which {len(found)} nodes are called; give a path: {paths}")
+    return found[0]
+
+
+BLOCK = "{block}"  # in a path: the number of a block of rows, known when the rows have been counted
+
+
+def check_declared(levels: Sequence[str], paths: Iterable[Sequence[str]], chosen: Mapping[str, Node]) -> None:
+    """Refuse a name that the paths of the sources cannot bring about; numbers of nodes are not known yet."""
+    declared = list(dict.fromkeys(map(tuple, paths)))
+    for depth, level in enumerate(levels, start=1):
+        wanted = chosen.get(level, 0)
+        nodes = list(dict.fromkeys(path[:depth] for path in declared if len(path) >= depth))
+        if not isinstance(wanted, int) and not any(_may_be(wanted, node) for node in nodes):
+            _find(level, nodes, wanted)
+
+
+def _may_be(wanted: str | Path, node: Path) -> bool:
+    names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    patterns = [re.escape(name).replace(re.escape(BLOCK), "[0-9]+") for name in node[-len(names) :]]
+    whole = isinstance(wanted, str) or len(names) == len(node)
+    return whole and all(re.fullmatch(*pair) for pair in zip(patterns, names, strict=True))
+
+
+def _shown(wanted: str | Path) -> str:
+    return repr(wanted) if isinstance(wanted, str) else f"[{', '.join(wanted)}]"
+
+
+def _nearest(wanted: str | Path, names: Iterable[str]) -> str:
+    names = list(dict.fromkeys(names))
+    close = difflib.get_close_matches(wanted if isinstance(wanted, str) else "/".join(wanted), names, n=3, cutoff=0.4)
+    if close:
+        return f"; the nearest: {', '.join(close)}"
+    return f"; it has {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
 
 
 def check_targets(targets: Mapping[str, Sequence[str]], texts: Sequence[Mapping], probes: Sequence[Mapping]) -> None:

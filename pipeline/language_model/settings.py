@@ -1,60 +1,46 @@
 """Which language model is studied, and the tiny one that is trained here when none is named."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
-from pipeline.core.settings import require
+from pydantic import model_validator
+
+from pipeline.core.settings import Count, CountOrZero, Positive, PositiveShare, Settings, require
 
 
-@dataclass(frozen=True)
-class TinySettings:
+class TinySettings(Settings):
     """Section ``language_model.tiny``: a small Gemma-2 trained on the corpus until it knows it."""
 
-    tokenizer: Literal["word", "bpe"] = "word"
-    vocab_size: int = 4096
-    hidden_size: int = 128
-    layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2
-    head_dim: int = 32
-    intermediate_size: int = 512
-    sliding_window: int = 64
-    context_length: int = 128
-    learning_rate: float = 2e-3
-    warmup_steps: int = 60
-    batch_documents: int = 16
-    max_tokens: int = 1_500_000
-    cooldown_tokens: int = 80_000
-    check_tokens: int = 40_000
-    enough_cloze: float = 0.95
-    enough_choice: float = 0.99
+    tokenizer: Literal["word", "bpe"]
+    vocab_size: Count
+    hidden_size: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count
+    head_dim: Count
+    intermediate_size: Count
+    sliding_window: Count
+    context_length: Count
+    learning_rate: Positive
+    warmup_steps: Count
+    batch_documents: Count
+    max_tokens: Count
+    cooldown_tokens: CountOrZero
+    check_tokens: Count
+    enough_cloze: PositiveShare
+    enough_choice: PositiveShare
 
-    def __post_init__(self) -> None:
-        for name in (
-            "hidden_size",
-            "layers",
-            "heads",
-            "kv_heads",
-            "head_dim",
-            "intermediate_size",
-            "vocab_size",
-        ):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; it must be 1 or more")
-        require(
-            self.heads % self.kv_heads == 0,
-            f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})",
-        )
-        require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}; it must be above 0")
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        heads, groups = self.heads, self.kv_heads
+        require(heads % groups == 0, f"heads ({heads}) must be a multiple of kv_heads ({groups})")
         require(self.cooldown_tokens < self.max_tokens, "cooldown_tokens must be below max_tokens")
-        for name in ("enough_cloze", "enough_choice"):
-            require(0 < getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must be in (0, 1]")
+        return self
 
 
-@dataclass(frozen=True)
-class LanguageModelSettings:
+class LanguageModelSettings(Settings):
     """Section ``language_model``."""
 
-    source: str = "train"
-    revision: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    tiny: TinySettings = field(default_factory=TinySettings)
+    source: str
+    revision: str | None
+    dtype: Literal["float32", "bfloat16", "float16"]
+    tiny: TinySettings

@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"steps": 2, "calibration_steps": 1, "forget_batch": 2, "strengths": [1]}
+QUICK = {"steps": 2, "calibration_steps": 1}
 # Sizes at which every stage does its job in a second or two, on a model that has learnt next to nothing.
 SHRUNK = {
-    "activations": {"context_length": 64, "batch_tokens": 2048, "window_rows": 4096},
+    "machine": {"batch_tokens": 2048},
+    "activations": {"context_length": 64, "window_rows": 4096},
     "sae": {"d_sae": 64, "k": 4, "steps": 30, "warm_up_steps": 5, "batch_size": 256, "checkpoint_every": 20},
     "dendrogram": {"min_firings": 3, "bootstraps": 3},
     "unlearning": {
@@ -25,6 +26,8 @@ SHRUNK = {
         "guard_multipliers": [1],
         "dev_probes": 10,
         "dev_texts": 5,
+        "strengths": [1],
+        "batch": {"forget": 2},
         "grad_diff": QUICK,
         "npo": QUICK,
         "scope_npo": QUICK,
