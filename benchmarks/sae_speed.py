@@ -30,8 +30,8 @@ from sae_lens.training.sae_trainer import SAETrainer
 
 from pipeline.core.files import write_json
 from pipeline.core.processes import prepare_process
-from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
+from studies.recommended import recommended
 
 RESULT = Path(__file__).with_suffix(".json")
 SHAPES = [(128, 1024, 1024, 16), (256, 2304, 4096, 32), (2304, 2304, 4096, 64), (2304, 16384, 512, 64)]
@@ -62,7 +62,7 @@ def limit(d_model: int, d_sae: int, batch: torch.Tensor) -> Callable[[], None]:
 
 
 def ours(d_sae: int, k: int, batch: torch.Tensor) -> Callable[[], object]:
-    settings = SAESettings(d_sae=d_sae, k=k, batch_size=len(batch), correlation_every=0, tree_penalty=0)
+    settings = recommended().sae.but(d_sae=d_sae, k=k, batch_size=len(batch), correlation_every=0, tree_penalty=0.0)
     trainer = Trainer(settings, batch.mean(0), float(batch.norm(dim=1).mean()), 0, "cpu")
     return lambda: trainer.step(batch)
 

@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 
 from pipeline.activations.loader import ActivationLoader
+from pipeline.activations.plan import split_windows
 from pipeline.activations.store import TOKEN_ARRAYS, ActivationStore
-from pipeline.activations.windows import split_windows
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.core.processes import prepare_process
 from pipeline.sae.build import measure
-from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
+from studies.recommended import recommended
 
 FORMS = {  # dtype, compression, mantissa bits kept
     "bfloat16": ("bfloat16", "none", None),
@@ -94,7 +94,7 @@ def read_cost(store: ActivationStore) -> float:
 
 
 def explained_variance(store: ActivationStore, unseen_nd: torch.Tensor, steps: int) -> float:
-    settings = SAESettings(steps=steps, correlation_every=0, tree_penalty=0)
+    settings = recommended().sae.but(steps=steps, correlation_every=0, tree_penalty=0.0)
     trainer = Trainer(settings, torch.as_tensor(store.mean_d), store.mean_norm, 0, "cpu")
     for acts_bd in islice(ActivationLoader(store, settings.batch_size, 0, 4096), steps):
         trainer.step(acts_bd)

@@ -20,7 +20,7 @@ import torch
 from benchmarks.store_inputs import full_contexts, interleaved, make_model, new_job
 from pipeline.activations.build import row_bytes
 from pipeline.activations.caching import fill_windows, hooked_forward
-from pipeline.activations.windows import window_batches
+from pipeline.activations.plan import window_batches
 from pipeline.language_model.loading import load_model
 
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "intermediate_size": 9216}

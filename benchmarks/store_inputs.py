@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import Gemma2Config, Gemma2ForCausalLM, PreTrainedTokenizerFast
 
 from pipeline.activations.caching import CachingJob
-from pipeline.activations.tokens import TokenPlan
+from pipeline.activations.plan import TokenPlan
 from pipeline.activations.writer import WindowWriter, create_store
 
 CONTEXT, BATCH = 256, 4096

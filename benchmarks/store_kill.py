@@ -20,8 +20,8 @@ import torch
 
 from benchmarks.store_inputs import make_model, make_text
 from pipeline.activations.build import build_store
-from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
+from studies.recommended import recommended
 
 
 def main() -> None:
@@ -66,8 +66,10 @@ def kill_and_resume(folder: Path, kills: int, n_tokens: int, rng: random.Random)
 
 
 def _build(folder: Path, final: Path) -> None:
-    settings = ActivationsSettings(context_length=64, batch_tokens=256, window_rows=1024)
-    build_store(final, folder / "train.jsonl", folder / "model", settings, source="random", seed=0, device="cpu")
+    settings = recommended().activations.but(context_length=64, window_rows=1024)
+    machine = recommended().machine.but(batch_tokens=256)
+    text, model = folder / "train.jsonl", folder / "model"
+    build_store(final, text, model, settings, machine, source="random", seed=0, device="cpu")
 
 
 def _start(folder: Path, final: Path) -> int:

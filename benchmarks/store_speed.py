@@ -28,12 +28,12 @@ from benchmarks import store_peer
 from benchmarks.store_inputs import BATCH, CONTEXT, full_contexts, interleaved, make_model, new_job
 from pipeline.activations.caching import fill_windows, hooked_forward
 from pipeline.activations.loader import ActivationLoader
+from pipeline.activations.plan import window_batches
 from pipeline.activations.store import ActivationStore
-from pipeline.activations.windows import window_batches
 from pipeline.core.processes import prepare_process
 from pipeline.language_model.loading import load_model
-from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
+from studies.recommended import recommended
 
 
 def main() -> None:
@@ -104,7 +104,7 @@ def measure_training(folder: Path, n_tokens: int, d_model: int, repeats: int) ->
     """BatchTopK steps fed from disk and from a shuffled tensor in memory; the share of the speed that is kept."""
     store = ActivationStore.open(folder / "ours")
     streamed_mib = 2 * min(16_384, n_tokens // 2) * d_model * 2 >> 20
-    settings = SAESettings(d_sae=2304, k=64, batch_size=BATCH, correlation_every=0, tree_penalty=0)
+    settings = recommended().sae.but(d_sae=2304, k=64, batch_size=BATCH, correlation_every=0, tree_penalty=0.0)
     mean_d, steps = torch.as_tensor(store.mean_d), min(4, n_tokens // BATCH)
     ready_nd = store.rows(0, steps * BATCH)
 

@@ -1,27 +1,23 @@
 """Worlds of several seeds, each with what the ordinary stages make of it, in folders of their own."""
 
-import copy
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from pipeline.activations.store import ActivationStore
 from pipeline.codes.encoding import encode_store
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import building
-from pipeline.core.yaml_text import read_yaml
+from pipeline.core.yaml_text import as_yaml
+from pipeline.params import Params
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.sae.settings import SAESettings
+from studies.recommended import ROOT, recommended
 
-ROOT = Path(__file__).resolve().parent.parent
-PARAMS = ROOT / "params.yaml"
 # The stages that make a home, and what each leaves when it is done.
 OUTPUTS = {
     "params": "params.yaml",
@@ -36,15 +32,14 @@ OUTPUTS = {
 
 def seed_world(folder: Path, seed: int, until: str = "build_dendrogram") -> Path:
     """``folder/seed_N/data`` as the stages leave it under params.yaml with another seed; what is there is kept."""
-    return make_home(folder / f"seed_{seed}", read_yaml(PARAMS), seed, until)
+    return make_home(folder / f"seed_{seed}", recommended(), seed, until)
 
 
-def make_home(place: Path, params: Mapping[str, Any], seed: int, until: str = "build_dendrogram") -> Path:
+def make_home(place: Path, params: Params, seed: int, until: str = "build_dendrogram") -> Path:
     """``place/data`` as the stages leave it under ``params`` with another seed; what is there is kept."""
     (place / "runs").mkdir(parents=True, exist_ok=True)
-    seeded = copy.deepcopy(dict(params))
-    seeded["run"]["seed"] = seed
-    (place / "params.yaml").write_text(yaml.safe_dump(seeded), encoding="utf-8")
+    seeded = params.but(run=params.run.but(seed=seed))
+    (place / "params.yaml").write_text(as_yaml(seeded.plain()), encoding="utf-8")
     for stage in list(OUTPUTS)[: list(OUTPUTS).index(until) + 1]:
         if not (place / "data" / OUTPUTS[stage]).exists():
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -62,6 +57,6 @@ def trained_on(data: Path, settings: SAESettings, seed: int) -> Iterator[tuple[P
         for path in (sae, features):
             path.mkdir()
         store = ActivationStore.open(data / "activations.zarr")
-        build_dictionary(store, settings, seed, "cpu", 2048, sae)
+        build_dictionary(store, settings, recommended().machine, seed, "cpu", sae)
         encode_store(store, load_dictionary(sae), features, {})
         yield sae, features

@@ -7,33 +7,30 @@ trains them on the world of seed 0 in FOLDER (made there where it is missing) an
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import read_json, write_json
-from pipeline.core.settings import RunSettings, read_section
-from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.params import resolve
 from pipeline.sae.settings import SAESettings
 from pipeline.saebench.job import bench_settings
 from pipeline.saebench.results import flat, result_path
 from pipeline.saebench.run import run_saebench
-from studies.seed_world import PARAMS, seed_world, trained_on
+from studies.recommended import ROOT, recommended
+from studies.seed_world import seed_world, trained_on
 
-ROOT = PARAMS.parent
 RESULT = ROOT / "data/baselines/sparse_probing_world.json"
 SEED = 0
 # Tuned: of the weights that objectives.py sweeps at the default's learning rate, the sparsest (L0 21 for the default's
 # 16) that still explains .95 of the variance.
-TUNED = SAESettings(architecture="relu", l1=0.1, tree_penalty=0)
+TUNED = {"architecture": "relu", "l1": 0.1, "tree_penalty": 0.0}
 
 
 def main(folder: Path) -> None:
     data = seed_world(folder, SEED, until="cache_activations")
-    seeds_own = resolve(PARAMS, ROOT / "runs", "run_0").params.sae
-    dictionaries = {"run_0: ReLU, L1 0.04, lr 3e-4": seeds_own, "tuned: ReLU, L1 0.1, lr 2e-3": TUNED}
+    run_0 = resolve(ROOT / "params.yaml", ROOT / "runs", "run_0").params.sae
+    tuned = recommended().sae.but(**TUNED)
+    dictionaries = {"run_0: ReLU, L1 0.04, lr 3e-4": run_0, "tuned: ReLU, L1 0.1, lr 2e-3": tuned}
     found = {name: probed(data, settings) for name, settings in dictionaries.items()}
     details = next(iter(found.values()))["eval_result_details"]
     write_json(
@@ -48,12 +45,9 @@ def main(folder: Path) -> None:
 
 def probed(data: Path, settings: SAESettings) -> dict:
     """sae-bench's result file."""
-    layer = read_section(PARAMS, ActivationsSettings, "activations").layer
-    evaluation, shared = (
-        read_section(PARAMS, EvaluationSettings, "evaluation"),
-        read_section(PARAMS, RunSettings, "run"),
-    )
-    sizes = bench_settings(evaluation, replace(shared, seed=SEED), "cpu")
+    wanted = recommended()
+    layer = wanted.activations.layer
+    sizes = bench_settings(wanted.evaluation, wanted.machine, SEED, "cpu")
     with trained_on(data, settings, SEED) as (sae, _), TemporaryDirectory() as scratch:
         place = Path(scratch)
         run_saebench(data / "model", sae, data / "corpus", place, ("sparse_probing",), layer, sizes)

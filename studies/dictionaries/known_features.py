@@ -19,9 +19,8 @@ import os
 import sys
 import tempfile
 import warnings
-from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -43,21 +42,21 @@ from scipy.spatial.distance import squareform
 from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import prepare_process
 from pipeline.sae.dictionary import Dictionary
-from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
 from pipeline.sae.training import train
 from pipeline.tree.linkage import linkage_of
+from studies.recommended import recommended
 
 RESULT = Path(__file__).parent / "results/known_features.json"
 BATCH, DEPTHS = 256, (1, 2)
-SHARED = SAESettings(d_sae=104, k=4, learning_rate=5e-3, batch_size=BATCH, correlation_every=0, tree_penalty=0)
-CLUSTERED = replace(SHARED, correlation_every=100)
-ARCHITECTURES = {
-    "Matryoshka": replace(SHARED, architecture="matryoshka"),
-    "BatchTopK": SHARED,
-    "BatchTopK, penalty 0.1, r 0.5": replace(CLUSTERED, tree_penalty=0.1),
-    "JumpReLU": replace(SHARED, architecture="jump_relu"),
-    "ReLU, L1 0.1": replace(SHARED, architecture="relu", l1=0.1),
+SHARED = {"d_sae": 104, "k": 4, "learning_rate": 5e-3, "batch_size": BATCH, "correlation_every": 0, "tree_penalty": 0.0}
+# What each changes of the recommended dictionary, after what all share.
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "Matryoshka": {"architecture": "matryoshka"},
+    "BatchTopK": {},
+    "BatchTopK, penalty 0.1, r 0.5": {"correlation_every": 100, "tree_penalty": 0.1},
+    "JumpReLU": {"architecture": "jump_relu"},
+    "ReLU, L1 0.1": {"architecture": "relu", "l1": 0.1},
 }
 
 
@@ -232,8 +231,10 @@ def learn(seed: int, steps: int) -> list[dict[str, object]]:
         folders = [Path(scratch) / str(number) for number in range(len(ARCHITECTURES))]
         for folder in folders:
             folder.mkdir()
+        length = {"steps": steps, "checkpoint_every": steps}
         trainers = [
-            Trainer(replace(s, steps=steps, checkpoint_every=steps), *start, "cpu") for s in ARCHITECTURES.values()
+            Trainer(recommended().sae.but(**SHARED | changes | length), *start, "cpu")
+            for changes in ARCHITECTURES.values()
         ]
         train(trainers, Samples(model), folders)
     for name, trainer in zip(ARCHITECTURES, trainers, strict=True):

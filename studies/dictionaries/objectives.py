@@ -14,7 +14,6 @@ world's seed, and writes results/objectives.json as it goes. Figures per variant
 """
 
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from pipeline.activations.settings import ActivationsSettings
 from pipeline.codes.store import CodesStore, SparseCodes
 from pipeline.core.files import read_json, read_jsonl, write_json
 from pipeline.core.processes import prepare_process
@@ -34,31 +32,30 @@ from pipeline.sae.settings import SAESettings
 from pipeline.tree.correlation import Hands, correlate, plan_for
 from pipeline.tree.dendrogram import build_tree
 from pipeline.tree.linkage import cut_correlations
-from pipeline.tree.settings import DendrogramSettings
 from pipeline.tree.units import Source
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.subject import open_subject
+from studies.recommended import recommended
 from studies.seed_world import seed_world, trained_on
 
 RESULT = Path(__file__).parent / "results/objectives.json"
-PLAIN = SAESettings(tree_penalty=0)
-TREE = DendrogramSettings()
-VARIANTS = {
-    "BatchTopK": PLAIN,
-    "penalty 0.03, r 0.5": replace(PLAIN, tree_penalty=0.03),
-    "penalty 0.03, r 0.7": replace(PLAIN, tree_penalty=0.03, tree_threshold=0.7),
-    "penalty 0.03, r 0.5, 1 level": replace(PLAIN, tree_penalty=0.03, tree_levels=1),
-    "penalty 0.1, r 0.5": replace(PLAIN, tree_penalty=0.1),
-    "penalty 0.1, r 0.7": replace(PLAIN, tree_penalty=0.1, tree_threshold=0.7),
-    "Matryoshka": replace(PLAIN, architecture="matryoshka"),
-    "TopK": replace(PLAIN, architecture="topk"),
-    "JumpReLU": replace(PLAIN, architecture="jump_relu"),
-    "ReLU, L1 0.02": replace(PLAIN, architecture="relu", l1=0.02),
-    "ReLU, L1 0.04": replace(PLAIN, architecture="relu", l1=0.04),
-    "ReLU, L1 0.1": replace(PLAIN, architecture="relu", l1=0.1),
-    "ReLU, L1 0.2": replace(PLAIN, architecture="relu", l1=0.2),
-    "ReLU, L1 0.4": replace(PLAIN, architecture="relu", l1=0.4),
+# What each changes of the recommended dictionary without its penalty.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "BatchTopK": {},
+    "penalty 0.03, r 0.5": {"tree_penalty": 0.03},
+    "penalty 0.03, r 0.7": {"tree_penalty": 0.03, "tree_threshold": 0.7},
+    "penalty 0.03, r 0.5, 1 level": {"tree_penalty": 0.03, "tree_levels": 1},
+    "penalty 0.1, r 0.5": {"tree_penalty": 0.1},
+    "penalty 0.1, r 0.7": {"tree_penalty": 0.1, "tree_threshold": 0.7},
+    "Matryoshka": {"architecture": "matryoshka"},
+    "TopK": {"architecture": "topk"},
+    "JumpReLU": {"architecture": "jump_relu"},
+    "ReLU, L1 0.02": {"architecture": "relu", "l1": 0.02},
+    "ReLU, L1 0.04": {"architecture": "relu", "l1": 0.04},
+    "ReLU, L1 0.1": {"architecture": "relu", "l1": 0.1},
+    "ReLU, L1 0.2": {"architecture": "relu", "l1": 0.2},
+    "ReLU, L1 0.4": {"architecture": "relu", "l1": 0.4},
 }
 
 
@@ -66,7 +63,8 @@ def main(folder: Path, seeds: list[int]) -> None:
     prepare_process(threads=1)
     rows = read_json(RESULT)["rows"] if RESULT.exists() else []
     done = {(row["variant"], row["seed"]) for row in rows}
-    for name, settings in VARIANTS.items():
+    for name, changes in VARIANTS.items():
+        settings = recommended().sae.but(**{"tree_penalty": 0.0} | changes)
         for seed in seeds:
             if (name, seed) not in done:
                 rows.append({"variant": name, "seed": seed, **measure(folder, settings, seed)})
@@ -88,7 +86,7 @@ def measure(folder: Path, settings: SAESettings, seed: int) -> dict[str, Any]:
 @cache
 def world_bench(data: Path, sae: Path) -> tuple[Bench, Outcome]:
     """The test split's bench; the dictionary in it is to be replaced."""
-    subject = open_subject(data / "model", sae, data / "corpus", ActivationsSettings(), {"domain": 0}, "cpu")
+    subject = open_subject(data / "model", sae, data / "corpus", recommended().activations, {"domain": 0}, "cpu")
     bench = subject.bench(*subject.split("test"))
     return bench, bench.measure(no_edit("", (), subject.layer))
 
@@ -96,16 +94,16 @@ def world_bench(data: Path, sae: Path) -> tuple[Bench, Outcome]:
 def against_truth(data: Path, features: Path, seed: int) -> dict[str, float | None]:
     codes, documents = CodesStore.open(features).all(), list(read_jsonl(data / "corpus/train.jsonl"))
     places = places_of(codes, documents)
-    source = Source(features, "document")
+    source, settings = Source(features, "document"), recommended().dendrogram
     tree = build_tree(
-        correlate(source, "pearson", None, 0.05, plan_for(source, 2048, Hands(1, True))), TREE.min_firings
+        correlate(source, "pearson", None, 0.05, plan_for(source, 2048, Hands(1, True))), settings.min_firings
     )
     shuffled = tree.shuffled(np.random.default_rng(seed))
     topics = belonging(codes, documents, 2, SHARES["topic"])
     found: dict[str, float | None] = {}
     for suffix, one in (("", tree), ("_null", shuffled)):
         found[f"topic_ami{suffix}"] = best_ami(one, topics)
-        cuts = [one.cut(c) for c in cut_correlations(TREE.threshold, TREE.levels)]
+        cuts = [one.cut(c) for c in cut_correlations(settings.threshold, settings.levels)]
         found[f"parent_f1{suffix}"] = edge_scores(cuts, places).f1
     rows = np.repeat(np.arange(len(codes.doc_id)), np.diff(codes.indptr))
     found["absorption_token"] = absorption(codes, rows, places)

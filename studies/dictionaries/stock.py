@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import write_json
+from pipeline.core.processes import MachineSettings
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.saebench.job import Job, bench_settings, read_job
@@ -28,12 +29,11 @@ EVALS = ("core", "sparse_probing")
 def main(data: Path) -> None:
     params = data / "params.yaml"
     layer = read_section(params, ActivationsSettings, "activations").layer
-    evaluation, shared = (
-        read_section(params, kind, name) for kind, name in ((EvaluationSettings, "evaluation"), (RunSettings, "run"))
-    )
+    evaluation = read_section(params, EvaluationSettings, "evaluation")
+    machine, seed = read_section(params, MachineSettings, "machine"), read_section(params, RunSettings, "run").seed
     with tempfile.TemporaryDirectory() as scratch:
         ours, stock = Path(scratch) / "ours", Path(scratch) / "stock"
-        sizes = bench_settings(evaluation, shared, "cpu")
+        sizes = bench_settings(evaluation, machine, seed, "cpu")
         summary = run_saebench(data / "model", data / "sae", data / "corpus", ours, EVALS, layer, sizes)
         by_hand = [sys.executable, "-m", "studies.dictionaries.stock", str(ours / "job.json"), str(stock)]
         # Where sae-bench keeps its artifacts relative to the working directory, nothing of the checkout is touched.

@@ -11,14 +11,12 @@ seed 100, which is not among those to report.
 import sys
 from pathlib import Path
 
-from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import prepare_process
-from pipeline.core.settings import read_section
 from pipeline.evaluation.scope import all_scope_figures
-from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.subject import open_forest, open_subject
-from studies.seed_world import PARAMS, seed_world
+from studies.recommended import recommended
+from studies.seed_world import seed_world
 
 RESULT = Path(__file__).parent / "results/retrievers.json"
 
@@ -34,9 +32,10 @@ def main(folder: Path, seeds: list[int]) -> None:
 
 def measure(data: Path, seed: int) -> list[dict]:
     """One row a retriever: ``{"seed", "retriever", figure: [values]}``."""
-    subject = open_subject(data / "model", data / "sae", data / "corpus", ActivationsSettings(), {"domain": 0}, "cpu")
-    settings = read_section(PARAMS, ScopeSettings, "scope")
-    found = all_scope_figures(subject, open_forest(data / "dendrogram"), data / "corpus", settings, seed)
+    subject = open_subject(
+        data / "model", data / "sae", data / "corpus", recommended().activations, {"domain": 0}, "cpu"
+    )
+    found = all_scope_figures(subject, open_forest(data / "dendrogram"), data / "corpus", recommended().scope, seed)
     rows = []
     for name, entry in found.items():
         values = {figure: list(kept["value_by_index"].values()) for figure, kept in entry["values"].items()}

@@ -8,12 +8,10 @@ and linkage the AMI of the best cut with the true domains, topics and entities, 
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.activations.settings import ActivationsSettings
 from pipeline.codes.store import CodesStore
 from pipeline.core.files import read_json, read_jsonl, write_json
 from pipeline.core.processes import prepare_process
@@ -23,19 +21,19 @@ from pipeline.sae.settings import SAESettings
 from pipeline.tree.correlation import Hands, correlate, plan_for
 from pipeline.tree.dendrogram import build_tree
 from pipeline.tree.feature_tree import FeatureTree
-from pipeline.tree.settings import DendrogramSettings
 from pipeline.tree.units import Source
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.subject import open_subject
+from studies.recommended import recommended
 from studies.seed_world import seed_world, trained_on
 
 RESULT = Path(__file__).parent / "results/linkages.json"
-DEFAULT = SAESettings()
-VARIANTS = {
-    "default": DEFAULT,
-    "no tree penalty": replace(DEFAULT, tree_penalty=0),
-    "lr 1e-3, AuxK 1/32": replace(DEFAULT, learning_rate=1e-3, aux_weight=1 / 32),
-    "k 12": replace(DEFAULT, k=12),
+# What each changes of the recommended dictionary.
+VARIANTS: dict[str, dict[str, float]] = {
+    "default": {},
+    "no tree penalty": {"tree_penalty": 0.0},
+    "lr 1e-3, AuxK 1/32": {"learning_rate": 1e-3, "aux_weight": 1 / 32},
+    "k 12": {"k": 12},
 }
 LINKAGES = ("average", "complete", "ward")
 
@@ -46,9 +44,9 @@ def main(folder: Path, seeds: list[int]) -> None:
     done = {(row["variant"], row["seed"]) for row in rows}
     for seed in seeds:
         data = seed_world(folder, seed, until="cache_activations")
-        for name, settings in VARIANTS.items():
+        for name, changes in VARIANTS.items():
             if (name, seed) not in done:
-                rows.append({"variant": name, "seed": seed, **measure(data, settings, seed)})
+                rows.append({"variant": name, "seed": seed, **measure(data, recommended().sae.but(**changes), seed)})
                 write_json(RESULT, {"rows": rows})
                 print(rows[-1], flush=True)
 
@@ -61,7 +59,7 @@ def measure(data: Path, settings: SAESettings, seed: int) -> dict:
 
 def quality(data: Path, sae: Path, features: Path, seed: int) -> dict[str, float]:
     """The dictionary's figures on test text."""
-    subject = open_subject(data / "model", sae, data / "corpus", ActivationsSettings(), {"domain": 0}, "cpu")
+    subject = open_subject(data / "model", sae, data / "corpus", recommended().activations, {"domain": 0}, "cpu")
     bench = subject.bench(*subject.split("test"))
     before = bench.measure(no_edit("", (), subject.layer))
     return sae_figures(bench, before, CodesStore.open(features).latent_counts(), seed)["means"]
@@ -78,7 +76,7 @@ def trees(data: Path, features: Path, seed: int) -> dict[str, dict[str, float]]:
         source = Source(features, scale)
         correlation = correlate(source, "pearson", None, 0.05, plan_for(source, 2048, Hands(1, True)))
         for linkage in LINKAGES:
-            tree = build_tree(correlation, DendrogramSettings().min_firings, linkage)
+            tree = build_tree(correlation, recommended().dendrogram.min_firings, linkage)
             found[f"{scale}, {linkage}"] = amis(tree, truth, seed)
     return found
 

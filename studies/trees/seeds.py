@@ -22,30 +22,29 @@ from pipeline.core.files import building, read_json, write_json
 from pipeline.core.processes import prepare_process
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.folder import load_dictionary
-from pipeline.sae.settings import SAESettings
 from pipeline.tree.linkage import cut_correlations
-from pipeline.tree.settings import CorrelationSettings, DendrogramSettings
+from studies.recommended import recommended
 from studies.seed_world import seed_world
 
 RESULT = Path(__file__).parent / "results/seeds.json"
 SEEDS, RANDOM = range(5), range(100, 103)
-CORRELATION, TREES = CorrelationSettings(), DendrogramSettings()
-CUTS = cut_correlations(TREES.threshold, TREES.levels)
 
 
 def main(folder: Path) -> None:
     prepare_process(threads=1)
+    correlation, trees = recommended().correlation, recommended().dendrogram
+    cuts = cut_correlations(trees.threshold, trees.levels)
     store = ActivationStore.open(seed_world(folder, 0, until="cache_activations") / "activations.zarr")
     trained = functools.cache(lambda seed: train(folder / "stability" / f"seed_{seed}", store, seed))
     first = folder / "stability/seed_0/sae"
-    random = functools.cache(lambda seed: random_side(store, first, seed, CORRELATION, TREES))
+    random = functools.cache(lambda seed: random_side(store, first, seed, correlation, trees))
     rows = read_json(RESULT)["pairs"] if RESULT.exists() else []
     done = {(row["kind"], row["one"], row["two"]) for row in rows}
     for kind, side_of, two, one in wanted(trained, random):
         if (kind, one, two) not in done:
-            found = compare_sides(side_of(one), side_of(two), CUTS, seed=0)
+            found = compare_sides(side_of(one), side_of(two), cuts, seed=0)
             rows.append({"kind": kind, "one": one, "two": two, **found})
-            write_json(RESULT, {"cuts": CUTS, "scale": TREES.scale, "linkage": TREES.linkage, "pairs": rows})
+            write_json(RESULT, {"cuts": cuts, "scale": trees.scale, "linkage": trees.linkage, "pairs": rows})
             print(kind, one, two, found["features"], flush=True)
 
 
@@ -58,13 +57,14 @@ def wanted(trained: Callable[[int], Side], random: Callable[[int], Side]) -> Ite
 
 def train(place: Path, store: ActivationStore, seed: int) -> Side:
     """The default dictionary with another seed: other first weights, other order of the batches."""
+    settings = recommended()
     if not place.exists():
         with building(place) as scratch:
             for name in ("sae", "features.zarr"):
                 (scratch / name).mkdir()
-            build_dictionary(store, SAESettings(), seed, "cpu", 2048, scratch / "sae")
+            build_dictionary(store, settings.sae, settings.machine, seed, "cpu", scratch / "sae")
             encode_store(store, load_dictionary(scratch / "sae"), scratch / "features.zarr", {})
-    return trained_side(place / "sae", place / "features.zarr", CORRELATION, TREES)
+    return trained_side(place / "sae", place / "features.zarr", settings.correlation, settings.dendrogram)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,17 @@ gathered in results/, in place of what is committed; `python -m studies.tables` 
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipeline.activations.store import ActivationStore
 from pipeline.agreement.sides import stand_in
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import building, fingerprint, write_json
 from pipeline.core.progress import track
-from pipeline.params import Params, resolve
+from pipeline.params import Params
 from pipeline.sae.folder import save_dictionary
-from studies.seed_world import PARAMS, make_home
+from studies.recommended import recommended
+from studies.seed_world import make_home
 from studies.world.cells import computing, gathered, missing, plan
 from studies.world.settings import StudySettings, read_study
 
@@ -27,19 +26,19 @@ CELLS, RESULTS = Path("data/study"), Path(__file__).parent / "results"
 def main() -> None:
     argparse.ArgumentParser(prog="python -m studies.world", description=__doc__).parse_args()
     try:
-        study(read_study(), resolve(PARAMS, PARAMS.parent / "runs", None).params)
+        study(read_study(), recommended())
     except PipelineError as error:
         sys.exit(f"error: {error}")
 
 
 def study(wanted: StudySettings, params: Params) -> None:
     """Make the homes, compute what is missing, and gather what there is after every target."""
-    content = params.plain()
-    folder = (CELLS / fingerprint({**content, "report": None, "evaluation": None})[:12]).resolve()
+    shaped_by = {**params.plain(), "machine": None, "report": None, "evaluation": None}
+    folder = (CELLS / fingerprint(shaped_by)[:12]).resolve()
     for seed in dict.fromkeys((*wanted.seeds, *wanted.headline_seeds)):
-        home = make_home(folder / f"seed_{seed}" / "home", content, seed)
+        home = make_home(folder / f"seed_{seed}" / "home", params, seed)
         if wanted.random_dictionary_methods and seed in wanted.seeds:
-            make_random_home(folder / f"seed_{seed}" / "random_home", home, content, seed)
+            make_random_home(folder / f"seed_{seed}" / "random_home", home, params, seed)
     cells = plan(wanted)
     groups = missing(cells, folder)
     for _ in track(computing(groups, folder, wanted, params), "study", len(groups), "targets"):
@@ -47,7 +46,7 @@ def study(wanted: StudySettings, params: Params) -> None:
             write_json(RESULTS / f"{kind}.json", rows)
 
 
-def make_random_home(place: Path, home: Path, params: Mapping[str, Any], seed: int) -> None:
+def make_random_home(place: Path, home: Path, params: Params, seed: int) -> None:
     """The same world, model and store, with a dictionary of random directions and the tree that follows from it."""
     (place / "data").mkdir(parents=True, exist_ok=True)
     for name in ("corpus", "model", "activations.zarr"):
@@ -57,7 +56,7 @@ def make_random_home(place: Path, home: Path, params: Mapping[str, Any], seed: i
         stranger = stand_in(ActivationStore.open(home / "activations.zarr"), home / "sae", seed)
         with building(place / "dictionary") as folder:
             save_dictionary(folder, stranger, {})
-    make_home(place, params | {"sae": params["sae"] | {"pretrained": str(place / "dictionary")}}, seed)
+    make_home(place, params.but(sae=params.sae.but(pretrained=str(place / "dictionary"))), seed)
 
 
 if __name__ == "__main__":

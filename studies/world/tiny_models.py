@@ -15,12 +15,11 @@ import torch
 
 from pipeline.core.files import read_jsonl, write_json
 from pipeline.core.processes import prepare_process
-from pipeline.corpus.settings import WorldSettings
 from pipeline.corpus.world.write import write_world
 from pipeline.language_model import tiny
 from pipeline.language_model.answers import ask
-from pipeline.language_model.settings import TinySettings
 from pipeline.language_model.tiny import train_tokenizer
+from studies.recommended import recommended
 
 RESULT = Path(__file__).parent / "results/tiny_models.json"
 
@@ -35,10 +34,10 @@ def main(seeds: list[int]) -> None:
 
 def learn(seed: int) -> dict:
     """One world, one model, its figures."""
-    settings = TinySettings()
+    settings = recommended().language_model.tiny
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_world(WorldSettings(), seed, folder)
+        write_world(recommended().world, seed, folder)
         texts = [row["text"] for row in read_jsonl(folder / "train.jsonl")]
         probes = list(read_jsonl(folder / "probes.jsonl"))
         started = time.monotonic()

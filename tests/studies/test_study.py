@@ -11,6 +11,7 @@ from studies.world.homes import without
 from studies.world.relearning import halves
 from studies.world.settings import FILE, StudySettings, read_study
 from studies.world.tables import AREAS, CUT_PAIRS, cuts, given, headline, paired_in_worlds, reach
+from tests.support.settings import recommended
 
 # One seed, one topic, one method, and nothing else.
 LEAST = StudySettings(
@@ -206,7 +207,7 @@ def test_the_model_that_was_never_taught_is_trained_once_and_kept(tmp_path: Path
     write_jsonl(tmp_path / "corpus/probes.jsonl", [probe | {"fact": "f", "kind": "k", "id": "p"}])
     sizes = {"vocab_size": 64, "hidden_size": 16, "layers": 2, "heads": 1, "kv_heads": 1, "head_dim": 16}
     steps = {"intermediate_size": 16, "warmup_steps": 2, "max_tokens": 600, "cooldown_tokens": 200, "check_tokens": 300}
-    settings, tokenizer = TinySettings(**sizes, **steps), train_tokenizer(texts, "word", 64)
+    settings, tokenizer = recommended(TinySettings, **sizes, **steps), train_tokenizer(texts, "word", 64)
     for part in (tokenizer, tiny.build(settings, tokenizer, 0)):
         part.save_pretrained(tmp_path / "model")
     model = never_taught(tmp_path, (0,), settings, 0)
