@@ -48,6 +48,7 @@ def activations(store: Path, model: Path) -> dict[str, Any]:
     arrays = [_array(folder, store) for folder in folders if (folder / "zarr.json").exists()]
     plain = {key: value for key, value in attributes.items() if not isinstance(value, list)}
     about = {"store": str(store), "gb_on_disk": round(sum(row.get("mb_on_disk", 0) for row in arrays) / 1e3, 3)}
+    about["total_variance"] = float(open_group(store, "r")["variance"][:].sum())  # what an SAE has to explain
     return {**about, **plain, "arrays": arrays, "norms": histogram(norms(store)), "rows": _as_text(store, model)}
 
 

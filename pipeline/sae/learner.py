@@ -119,7 +119,7 @@ class Learner:
             previous = last_snapshot(self.folder, step - 1)
             cuts = trainer.settings.tree_threshold, trainer.settings.tree_levels
             self.curves.snapshots.append(describe(tree, previous, step, *cuts))
-            write_snapshot(self.folder, step, tree, self.curves.snapshots[-1])
+            write_snapshot(self.folder, step, tree)
 
     def _set_penalty(self, tree: FeatureTree | None) -> None:
         settings = self.trainer.settings

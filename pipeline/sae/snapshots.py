@@ -17,7 +17,6 @@ from scipy.cluster.hierarchy import cophenet
 from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
-from pipeline.core.files import write_json
 from pipeline.sae.sparse.products import Pattern
 from pipeline.sae.statistics import CodeStatistics
 from pipeline.tree.feature_tree import FeatureTree, load_tree, save_tree
@@ -93,19 +92,9 @@ def cuts_of(tree: FeatureTree, threshold: float, levels: int) -> list[list[np.nd
     return [tree.cut(correlation) for correlation in cut_correlations(threshold, levels)]
 
 
-def write_snapshot(folder: Path, step: int, tree: FeatureTree, row: dict[str, Any]) -> None:
-    """``snapshots/step_000500/``: the tree, its cuts and their figures."""
-    place = folder / "snapshots" / f"step_{step:06d}"
-    save_tree(place, tree)
-    groups = [
-        {"level": cut["level"], "correlation": cut["correlation"], "groups": _members(tree, cut["correlation"])}
-        for cut in row["cuts"]
-    ]
-    write_json(place / "cuts.json", {"cuts": groups, "stability": row})
-
-
-def _members(tree: FeatureTree, correlation: float) -> list[list[int]]:
-    return [group.tolist() for group in tree.cut(correlation) if len(group) > 1]
+def write_snapshot(folder: Path, step: int, tree: FeatureTree) -> None:
+    """``snapshots/step_000500/``: the tree; what is said of it stands in ``training.json``."""
+    save_tree(folder / "snapshots" / f"step_{step:06d}", tree)
 
 
 def last_snapshot(folder: Path, step: int) -> FeatureTree | None:

@@ -35,6 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_sae(data / "sae/sae_weights.safetensors")
     store = zarr.open_group(data / "activations.zarr", mode="w", attributes={"layer": 1, "hook_point": "x"})
     store.create_array("activations", shape=(11, 4), chunks=(8, 4), dtype="uint16")[:] = 1
+    store.create_array("variance", shape=(4,), chunks=(4,), dtype="float64")[:] = 0.5
     columns = {"token_id": [4, 1, 2, *range(8)], "doc_id": [0] * 11, "seq_id": [1, 0, 0, *[2] * 8]}
     columns |= {"pos": [0, 1, 0, *range(8)], "norm": [9.0, 1.0, 3.0, *[2.0] * 8]}
     for name, values in columns.items():
@@ -67,7 +68,7 @@ def tokens(data: Path) -> TokenText:
 
 def test_activations_are_described_with_their_norms_and_text(data: Path) -> None:
     found = stores.activations(data / "activations.zarr", data / "model")
-    assert found["hook_point"] == "x"
+    assert found["hook_point"] == "x" and found["total_variance"] == 2.0
     array = found["arrays"][0]
     assert [row["rows"] for row in found["norms"]] == [1, 8, 0, 1, *[0] * 7, 1]
     first, second, _ = found["rows"]  # text order, which is not that of the rows
