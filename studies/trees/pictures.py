@@ -9,12 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import dask
-
 from benchmarks.correlation_codes import planted_codes, write_codes
 from pipeline.report.pictures import save_pictures
 from pipeline.report.tree_pictures import clustermap, tree_picture
-from pipeline.tree.correlation import Hands, correlate, plan_for
+from pipeline.tree.correlation import computing, correlate, plan_for
 from pipeline.tree.dendrogram import build_tree
 from pipeline.tree.linkage import cut_correlations
 from pipeline.tree.units import Source
@@ -25,8 +23,8 @@ N_TOKENS, MIN_FIRINGS = 200_000, 100
 def pictures(codes: Path) -> dict:
     """The cluster map and the dendrogram, with cuts as by default."""
     source, cuts = Source(codes, "token"), cut_correlations(0.5, 3)
-    with dask.config.set(scheduler="synchronous"):
-        correlation = correlate(source, "pearson", 0.02, 0.05, plan_for(source, 2048, Hands(1, True)))
+    with computing("threads", 1, 2048) as hands:
+        correlation = correlate(source, "pearson", 0.02, 0.05, plan_for(source, 2048, hands))
     tree = build_tree(correlation, MIN_FIRINGS)
     sizes = [sum(len(group) > 1 for group in tree.cut(cut)) for cut in cuts]
     return {"clustermap": clustermap(tree, correlation, cuts), "dendrogram": tree_picture(tree, cuts, sizes, {})}

@@ -38,8 +38,8 @@ OWNERS = {
     "transformers": ("pipeline.language_model", "pipeline.saebench"),  # the adapter builds its own config
     "tokenizers": ("pipeline.language_model",),
     "datasets": ("pipeline.corpus",),
-    "sae_bench": ("pipeline.saebench",),
-    "sae_lens": ("pipeline.saebench",),
+    "sae_bench": ("pipeline.saebench", "studies.dictionaries"),
+    "sae_lens": ("pipeline.saebench", "studies.dictionaries"),
     "matplotlib": ("pipeline.report",),
 }
 TYPES = {"transformers.PreTrainedModel", "transformers.PreTrainedTokenizerBase"}  # anyone may name them in a signature
@@ -79,10 +79,10 @@ def test_each_heavy_dependency_has_one_owner(dependency: str) -> None:
     assert not strangers, f"{dependency} belongs to {' and '.join(OWNERS[dependency])}"
 
 
-def test_sae_bench_and_sae_lens_come_only_with_their_adapter() -> None:
+def test_sae_bench_and_sae_lens_come_only_with_their_adapter_and_what_is_beside_them() -> None:
     slow = {"sae_bench", "sae_lens"}
     loaders = [name for name in MODULES if {found.split(".")[0] for found in closure(name, when_loaded=True)} & slow]
-    assert all(is_in(name, "pipeline.saebench") for name in loaders), loaders
+    assert all(is_in(name, "pipeline.saebench") or is_in(name, "studies.dictionaries") for name in loaders), loaders
 
 
 @pytest.mark.parametrize("module", ["experiment", "stages", "stages.params"])
