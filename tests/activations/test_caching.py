@@ -15,10 +15,13 @@ from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
 from pipeline.activations.writer import WindowWriter
 from pipeline.core.errors import PipelineError
+from pipeline.core.processes import MachineSettings
+from tests.support.settings import recommended
 from tests.support.tiny_lm import gemma, save_model
 
 ROOT = Path(__file__).parents[2]
-SMALL = ActivationsSettings(context_length=8, batch_tokens=32, window_rows=64, layer=1)
+SMALL = recommended(ActivationsSettings, context_length=8, window_rows=64, layer=1)
+MACHINE = recommended(MachineSettings, batch_tokens=32)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def inputs(tmp_path_factory) -> Path:
 
 
 def build(inputs: Path, final: Path) -> None:
-    build_store(final, inputs / "train.jsonl", inputs / "model", SMALL, source="", seed=0, device="cpu")
+    build_store(final, inputs / "train.jsonl", inputs / "model", SMALL, MACHINE, source="", seed=0, device="cpu")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -95,9 +98,9 @@ def test_a_build_with_other_settings_does_not_go_on_from_this_one(inputs, tmp_pa
         build(inputs, tmp_path / "a.zarr")
     (left,) = (path for path in (tmp_path / "partial").iterdir() if path.is_dir())
     monkeypatch.undo()
-    other = ActivationsSettings(context_length=6, batch_tokens=32, window_rows=64, layer=1)
+    other = recommended(ActivationsSettings, context_length=6, window_rows=64, layer=1)
     arguments = {"source": "", "seed": 0, "device": "cpu"}
-    build_store(tmp_path / "a.zarr", inputs / "train.jsonl", inputs / "model", other, **arguments)
+    build_store(tmp_path / "a.zarr", inputs / "train.jsonl", inputs / "model", other, MACHINE, **arguments)
     assert not left.exists()
     assert ActivationStore.open(tmp_path / "a.zarr").attributes["settings"]["context_length"] == 6
 

@@ -5,12 +5,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.activations.test_caching import MACHINE, SMALL, build, contents, inputs  # noqa: F401 - a fixture
 
 from pipeline.activations import sharing, writer
 from pipeline.activations.build import build_store
 from pipeline.core import processes as workers
 from pipeline.core.errors import PipelineError
+from tests.activations.test_caching import MACHINE, SMALL, build, contents, inputs  # noqa: F401 - a fixture
 
 # distributed closes its sockets after the event loop; that is its affair
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -13,9 +13,12 @@ from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
 from pipeline.activations.writer import merge_statistics
 from pipeline.core.errors import PipelineError
+from pipeline.core.processes import MachineSettings
+from tests.support.settings import recommended
 from tests.support.tiny_lm import WORDS, gemma, llama, save_model, word_tokenizer
 
-SMALL = {"context_length": 8, "batch_tokens": 32, "window_rows": 64, "layer": 1}
+SMALL = {"context_length": 8, "window_rows": 64, "layer": 1}
+MACHINE = recommended(MachineSettings, batch_tokens=32)
 
 
 def write_text(folder, n_docs=40):
@@ -30,8 +33,8 @@ def write_text(folder, n_docs=40):
 def build_in(folder, model=None, **settings) -> ActivationStore:
     text_file, _ = write_text(folder)
     save_model(folder / "model", model)
-    chosen = ActivationsSettings(**(SMALL | settings))
-    build_store(folder / "a.zarr", text_file, folder / "model", chosen, source="test", seed=3, device="cpu")
+    chosen = recommended(ActivationsSettings, **(SMALL | settings))
+    build_store(folder / "a.zarr", text_file, folder / "model", chosen, MACHINE, source="test", seed=3, device="cpu")
     return ActivationStore.open(folder / "a.zarr")
 
 
@@ -199,13 +202,13 @@ def test_activations_beyond_the_stored_dtype_are_refused(tmp_path):
 def test_missing_text_empty_text_and_a_layer_too_many(tmp_path):
     save_model(tmp_path / "model")
     arguments = {"source": "", "seed": 0, "device": "cpu"}
-    text_file, settings = tmp_path / "train.jsonl", ActivationsSettings(**SMALL)
+    text_file, settings = tmp_path / "train.jsonl", recommended(ActivationsSettings, **SMALL)
     with pytest.raises(PipelineError, match=r"train.jsonl is missing; run `uv run dvc repro prepare`"):
-        build_store(tmp_path / "a.zarr", text_file, tmp_path / "model", settings, **arguments)
+        build_store(tmp_path / "a.zarr", text_file, tmp_path / "model", settings, MACHINE, **arguments)
     for empty in ("", '{"text": ""}\n'):
         text_file.write_text(empty)
         with pytest.raises(PipelineError, match="no token that could be stored"):
-            build_store(tmp_path / "a.zarr", text_file, tmp_path / "model", settings, **arguments)
+            build_store(tmp_path / "a.zarr", text_file, tmp_path / "model", settings, MACHINE, **arguments)
     with pytest.raises(PipelineError, match="layer 4 is beyond the model"):
         build_in(tmp_path, layer=4)
     assert not (tmp_path / "a.zarr").exists()
@@ -218,7 +221,8 @@ def test_a_disk_that_cannot_hold_the_store_is_refused(tmp_path, monkeypatch):
 
 
 def test_settings_that_cannot_be_are_refused():
-    for wrong in ({"window_rows": 100}, {"batch_tokens": 7}, {"also": ("resid",)}, {"mantissa_bits": 9}):
+    for wrong in ({"window_rows": 100}, {"also": ("resid",)}, {"mantissa_bits": 9}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            ActivationsSettings(**(SMALL | wrong))
-    assert list(hook_points(ActivationsSettings(also=("blocks.12.hook_mlp_out",))).values())[1] == (12, "mlp_out")
+            recommended(ActivationsSettings, **(SMALL | wrong))
+    settings = recommended(ActivationsSettings, also=("blocks.12.hook_mlp_out",))
+    assert list(hook_points(settings).values())[1] == (12, "mlp_out")

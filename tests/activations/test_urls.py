@@ -6,7 +6,6 @@ import urllib.request
 
 import pytest
 import torch
-from tests.activations.test_store import MACHINE, SMALL, tokens_of, write_text
 
 from pipeline.activations.build import build_store
 from pipeline.activations.loader import ActivationLoader
@@ -14,8 +13,9 @@ from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
 from pipeline.activations.writer import WindowWriter
 from pipeline.core.errors import PipelineError
-from tests.support.tiny_lm import save_model
+from tests.activations.test_store import MACHINE, SMALL, tokens_of, write_text
 from tests.support.settings import recommended
+from tests.support.tiny_lm import save_model
 
 pytest.importorskip("moto", reason="the development dependencies hold the S3 server")
 

@@ -1,6 +1,5 @@
 """Sources become corpus files: relations, splits that never mix, options, and refusals."""
 
-import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ from pipeline.corpus.settings import CorpusSettings, ProbeSource, TextSource
 from pipeline.corpus.splits import assign_splits, row_key
 from pipeline.corpus.targets import relation
 from pipeline.corpus.write import write_corpus
+from tests.support.settings import recommended
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_the_checksum_of_a_file_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"texts": [{"file": "facts.jsonl"}]}, r"facts\.jsonl has no column `text`; it has answer, question"),
+        ({"texts": [{"file": "facts.jsonl"}]}, r"facts\.jsonl, row 1: there is no column `text`; it has answer, question"),
         (
             {"texts": [{"file": "facts.jsonl", "template": "{answer}", "min_characters": 9}]},
             r"facts\.jsonl holds no row that can be used",
@@ -227,7 +227,7 @@ def test_refusals_while_writing(tmp_path: Path, changes: dict[str, Any], sentenc
         ({"texts": [{"file": "a.txt", "templat": "x"}]}, r"corpus\.texts\[0\]\.templat`; did you mean `template`"),
         ({"probes": [{"file": "a.csv", "prompt": "{choices} Answer:"}]}, "needs `choices`"),
         ({"probes": [{"file": "a.csv", "prompt": "{question} "}]}, "must not end in a space"),
-        ({"levels": []}, "levels is empty"),
+        ({"levels": []}, "`corpus.levels` is ...; it must be a list with at least 1 value"),
         ({"source": "hub"}, "must be one of world, files"),
     ],
 )
@@ -237,5 +237,5 @@ def test_impossible_settings(tmp_path: Path, changes: dict[str, Any], sentence: 
 
 
 def test_the_embedded_world_names_no_sources() -> None:
-    assert CorpusSettings().sources() == ()
-    assert dataclasses.replace(CorpusSettings(), texts=(TextSource(file="a.txt"),)).sources() == ()
+    assert recommended(CorpusSettings).sources() == ()
+    assert recommended(CorpusSettings, texts=(TextSource(file="a.txt"),)).sources() == ()

@@ -11,22 +11,24 @@ from pipeline.core.errors import PipelineError
 from pipeline.corpus import hub, sources
 from pipeline.corpus.settings import CorpusSettings, ProbeSource, TextSource
 from pipeline.corpus.sources import check_sources, is_folder, local_files
+from tests.support.settings import recommended
 
 
 def files(folder: Path, name: str) -> CorpusSettings:
     text = TextSource(file=name)
-    return CorpusSettings(
+    return recommended(
+        CorpusSettings,
         source="files", folder=str(folder), training_text=(text,), texts=(text,), probes=(ProbeSource(file=name),)
     )
 
 
 def hub_ids() -> CorpusSettings:
     text, probe = TextSource(dataset="owner/texts", name="all"), ProbeSource(dataset="owner/probes")
-    return CorpusSettings(source="files", training_text=(text,), texts=(text,), probes=(probe,))
+    return recommended(CorpusSettings, source="files", training_text=(text,), texts=(text,), probes=(probe,))
 
 
 def test_the_embedded_world_and_its_own_model_need_nothing() -> None:
-    check_sources(CorpusSettings(), "train", None)
+    check_sources(recommended(CorpusSettings), "train", None)
 
 
 def test_local_files(tmp_path: Path) -> None:
@@ -52,9 +54,9 @@ def test_a_model_folder_needs_config_tokenizer_and_weights(tmp_path: Path) -> No
             folder.mkdir(exist_ok=True)
             (folder / add).is_dir() or (folder / add).touch()
         with pytest.raises(PipelineError, match=f"model folder .* {lacking}"):
-            check_sources(CorpusSettings(), str(folder))
+            check_sources(recommended(CorpusSettings), str(folder))
     (folder / "model.safetensors").touch()
-    check_sources(CorpusSettings(), str(folder))
+    check_sources(recommended(CorpusSettings), str(folder))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from pipeline.core.settings import parse
 from pipeline.corpus.settings import CorpusSettings
 from pipeline.corpus.sources import check_sources
 from pipeline.corpus.write import write_corpus
-from pipeline.unlearning.settings import MAIN
+from pipeline.unlearning.settings import UnlearningSettings
 from tests.support.all_stages import SHRUNK, run_all_stages
+from tests.support.settings import recommended
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("forget10.jsonl", "retain.jsonl", "real_authors.jsonl", "world_facts.jsonl")
@@ -86,7 +87,7 @@ def test_every_stage_runs_on_a_slice(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert "failed" not in done.stdout  # an eval of sae-bench that fails costs only that eval
     info = read_json(tmp_path / "work/data/final_info.json")
-    for method in ("none", *MAIN):
+    for method in ("none", *recommended(UnlearningSettings).methods):
         assert 0 <= info[f"unlearning/{method}/author"]["means"]["forget_mcq"] <= 1
     assert "sibling_drop" in info["unlearning/subtree/author"]["means"]
     assert "other_drop" not in info["unlearning/subtree/author"]["means"]  # there is no other domain
@@ -101,7 +102,7 @@ def one_process_chooses_the_same(folder: Path) -> None:
     edits = sorted((folder / "data/unlearning").glob("*/*/edit.safetensors"))
     before = {edit: edit.read_bytes() for edit in edits}
     params = folder / "data/params.yaml"
-    params.write_text(params.read_text(encoding="utf-8").replace("workers: 2", "workers: 1"), encoding="utf-8")
+    params.write_text(params.read_text(encoding="utf-8").replace("unlearn_workers: 2", "unlearn_workers: 1"), encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "driver.py", "unlearn"], cwd=folder, env=environment, check=True)
     assert before and before == {edit: edit.read_bytes() for edit in before}

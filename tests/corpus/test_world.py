@@ -11,17 +11,17 @@ from pipeline.core.files import read_jsonl
 from pipeline.corpus.settings import WorldSettings
 from pipeline.corpus.world.documents import Writer
 from pipeline.corpus.world.knowledge import make_world
-from pipeline.corpus.world.probes import fact_probes, general_probes
-from pipeline.corpus.world.templates import NOVEL, TEMPLATES, assign, prompt
+from pipeline.corpus.world.probes import NOVEL, TEMPLATES, assign, fact_probes, general_probes, prompt
 from pipeline.corpus.world.words import general_facts
 from pipeline.corpus.world.write import write_world
+from tests.support.settings import recommended
 
-SMALL = WorldSettings(domains=2, topics_per_domain=2, entities_per_topic=4, training_tokens=3000)
+SMALL = recommended(WorldSettings, domains=2, topics_per_domain=2, entities_per_topic=4, training_tokens=3000)
 
 
 @pytest.fixture(scope="module")
 def world():
-    return make_world(WorldSettings(), seed=0)
+    return make_world(recommended(WorldSettings), seed=0)
 
 
 def test_four_domains_of_four_topics_of_eight_entities_with_five_facts_each(world):
@@ -50,7 +50,7 @@ def test_every_value_is_one_of_its_pool_and_siblings_share_pools(world):
     ],
 )
 def test_full_names_are_unique_and_words_recur_as_asked(first, last):
-    names = list(make_world(WorldSettings(first_name_uses=first, last_name_uses=last), 3).entities())
+    names = list(make_world(recommended(WorldSettings, first_name_uses=first, last_name_uses=last), 3).entities())
     words = [name[2].split() for name in names]
     assert len({tuple(pair) for pair in words}) == 128
     assert len({pair[0] for pair in words}) == 128 // first
@@ -59,12 +59,12 @@ def test_full_names_are_unique_and_words_recur_as_asked(first, last):
 
 def test_names_that_cannot_be_unique_are_refused():
     with pytest.raises(PipelineError, match="too high for unique full names"):
-        make_world(WorldSettings(first_name_uses=64, last_name_uses=64), 0)
+        make_world(recommended(WorldSettings, first_name_uses=64, last_name_uses=64), 0)
 
 
 def test_more_domains_than_words_are_refused():
     with pytest.raises(PipelineError, match=r"`world\.domains` is 9"):
-        make_world(WorldSettings(domains=9), 0)
+        make_world(recommended(WorldSettings, domains=9), 0)
 
 
 def test_templates_of_a_fact_are_split_without_overlap(world):
@@ -123,7 +123,7 @@ def test_files_have_the_agreed_form(tmp_path: Path):
 
 
 def test_few_shot_labels_only_a_share_of_each_topics_entities(tmp_path: Path):
-    settings = WorldSettings(**{**SMALL.__dict__, "labelled_share": 0.25})
+    settings = SMALL.but(labelled_share=0.25)
     write_world(settings, 0, tmp_path)
     train = {tuple(row["path"]) for row in read_jsonl(tmp_path / "probes.jsonl") if row["split"] == "train"}
     test = {

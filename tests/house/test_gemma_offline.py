@@ -18,8 +18,9 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from pipeline.core.files import read_json, read_jsonl
 from pipeline.language_model.tiny import train_tokenizer
-from pipeline.unlearning.settings import MAIN
+from pipeline.unlearning.settings import UnlearningSettings
 from tests.support.all_stages import SHRUNK, run_all_stages
+from tests.support.settings import recommended
 
 ROOT = Path(__file__).resolve().parents[2]
 GEMMA = "google/gemma-2-2b"
@@ -173,7 +174,7 @@ def test_every_stage_runs_offline(tmp_path: Path) -> None:
     assert "failed" not in done.stdout  # an eval of sae-bench that fails costs only that eval
     info = read_json(tmp_path / "work/data/final_info.json")
     assert {"language_model", "sae", "hierarchy", "sae_bench/core", "sae_bench/sparse_probing"} <= info.keys()
-    for method in ("none", *MAIN):
+    for method in ("none", *recommended(UnlearningSettings).methods):
         for level in ("domain", "topic"):
             assert 0 <= info[f"unlearning/{method}/{level}"]["means"]["forget_mcq"] <= 1
     store = read_json(tmp_path / "work/data/activations.zarr/zarr.json")["attributes"]

@@ -10,8 +10,10 @@ from pipeline.language_model import tiny
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.language_model.settings import TinySettings
 from pipeline.language_model.tiny import train_tokenizer
+from tests.support.settings import recommended
 
-SETTINGS = TinySettings(
+SETTINGS = recommended(
+    TinySettings,
     hidden_size=32,
     layers=2,
     heads=2,

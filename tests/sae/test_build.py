@@ -1,6 +1,5 @@
 """From a store to data/sae: training.json, the dictionary, no checkpoint left; a pretrained dictionary instead."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,12 +7,14 @@ import torch
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
+from pipeline.core.processes import MachineSettings
 from pipeline.core.settings import parse
 from pipeline.sae import build
 from pipeline.sae.build import bytes_of, passes
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary, save_dictionary
 from pipeline.sae.settings import SAESettings, Variation
+from tests.support.settings import recommended
 
 D_MODEL = 12
 
@@ -47,14 +48,16 @@ def in_memory(monkeypatch):
     monkeypatch.setattr(build, "ActivationLoader", Loader)
 
 
-SETTINGS = SAESettings(
+MACHINE = recommended(MachineSettings, loader_memory_mib=100)
+SETTINGS = recommended(
+    SAESettings,
     d_sae=30, k=4, steps=40, batch_size=64, warm_up_steps=5, checkpoint_every=15, correlation_every=20
 )
 
 
 def test_the_folder_holds_the_dictionary_and_its_curves_and_nothing_to_resume(in_memory, tmp_path):
     store = Store()
-    final = build.build_dictionary(store, SETTINGS, 0, "cpu", 100, tmp_path)
+    final = build.build_dictionary(store, SETTINGS, MACHINE, 0, "cpu", tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "cfg.json",
         "sae_weights.safetensors",
@@ -79,11 +82,11 @@ ALSO = (Variation(seed=1), Variation(k=2, tree_penalty=0.01), Variation(architec
 def test_dictionaries_of_one_pass_are_those_trained_alone(memory_mib, in_memory, tmp_path, monkeypatch):
     if memory_mib == 1:  # room for two of these small dictionaries
         monkeypatch.setattr(build, "bytes_of", lambda *_: 1 << 19)
-    settings = replace(SETTINGS, also=ALSO, memory_mib=memory_mib)
-    build.build_dictionary(Store(), settings, 0, "cpu", 100, tmp_path / "together")
+    settings, machine = SETTINGS.but(also=ALSO), MACHINE.but(sae_memory_mib=memory_mib)
+    build.build_dictionary(Store(), settings, machine, 0, "cpu", tmp_path / "together")
     for number, variation in enumerate(ALSO):
         place, alone = tmp_path / "together/also" / str(number), tmp_path / str(number)
-        build.build_dictionary(Store(), SETTINGS.varied(variation), variation.seed or 0, "cpu", 100, alone)
+        build.build_dictionary(Store(), SETTINGS.varied(variation), MACHINE, variation.seed or 0, "cpu", alone)
         assert sorted(path.name for path in place.iterdir()) == sorted(path.name for path in alone.iterdir())
         ours, theirs = load_dictionary(place), load_dictionary(alone)
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
@@ -91,7 +94,7 @@ def test_dictionaries_of_one_pass_are_those_trained_alone(memory_mib, in_memory,
 
 
 def test_finished_passes_are_not_trained_again(in_memory, tmp_path, monkeypatch):
-    settings = replace(SETTINGS, also=(Variation(seed=1),), memory_mib=1)
+    settings, machine = SETTINGS.but(also=(Variation(seed=1),)), MACHINE.but(sae_memory_mib=1)
     monkeypatch.setattr(build, "bytes_of", lambda *_: 1 << 20)
     trained = []
     real = build.train
@@ -104,8 +107,8 @@ def test_finished_passes_are_not_trained_again(in_memory, tmp_path, monkeypatch)
 
     monkeypatch.setattr(build, "train", fails_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        build.build_dictionary(Store(), settings, 0, "cpu", 100, tmp_path)
-    build.build_dictionary(Store(), settings, 0, "cpu", 100, tmp_path)
+        build.build_dictionary(Store(), settings, machine, 0, "cpu", tmp_path)
+    build.build_dictionary(Store(), settings, machine, 0, "cpu", tmp_path)
     assert trained == [[tmp_path], [tmp_path / "also/0"], [tmp_path / "also/0"]]
 
 
@@ -124,7 +127,7 @@ def test_passes_hold_what_fits(needs, groups):
 
 def test_memory_of_a_dictionary_by_hand():
     """2 matrices [2, 3] with gradient and 2 moments; pre-activations [5, 2] and a mask; 2 products [2, 2]."""
-    settings = SAESettings(d_sae=2, k=1, batch_size=5)
+    settings = recommended(SAESettings, d_sae=2, k=1, batch_size=5)
     assert bytes_of(settings, 3) == 2 * 4 * 2 * 3 * 4 + 5 * 2 * (4 + 1) + 2 * 2 * 2 * 8
 
 
@@ -134,7 +137,7 @@ def test_memory_of_a_dictionary_by_hand():
 )
 def test_an_impossible_variation_is_refused(also, reason):
     with pytest.raises(PipelineError, match=reason):
-        parse(SAESettings, {"d_sae": 30, "also": [also]}, "sae")
+        parse(SAESettings, recommended(SAESettings).plain() | {"d_sae": 30, "also": [also]}, "sae")
 
 
 def pretrained(folder, d_model: int) -> str:
@@ -145,7 +148,8 @@ def pretrained(folder, d_model: int) -> str:
 
 def test_a_pretrained_dictionary_takes_the_place_of_training(tmp_path):
     source = pretrained(tmp_path / "theirs", D_MODEL)
-    final = build.build_dictionary(Store(), SAESettings(pretrained=source), 0, "cpu", 100, tmp_path / "ours")
+    settings = recommended(SAESettings, pretrained=source)
+    final = build.build_dictionary(Store(), settings, MACHINE, 0, "cpu", tmp_path / "ours")
     assert final["l0"] > 1
     ours, theirs = load_dictionary(tmp_path / "ours"), load_dictionary(tmp_path / "theirs")
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
@@ -163,7 +167,8 @@ def test_a_pretrained_dictionary_that_does_not_fit_is_refused(source, reason, tm
     monkeypatch.chdir(tmp_path)
     pretrained(tmp_path / "theirs", 7)
     with pytest.raises(PipelineError, match=reason):
-        build.build_dictionary(Store(), SAESettings(pretrained=source), 0, "cpu", 100, tmp_path / "ours")
+        settings = recommended(SAESettings, pretrained=source)
+        build.build_dictionary(Store(), settings, MACHINE, 0, "cpu", tmp_path / "ours")
 
 
 def test_a_dictionary_on_the_hub_without_network_is_one_sentence(tmp_path, monkeypatch):
@@ -171,4 +176,5 @@ def test_a_dictionary_on_the_hub_without_network_is_one_sentence(tmp_path, monke
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     source = "google/gemma-scope-2b-pt-res:layer_12/width_16k/average_l0_82"
     with pytest.raises(PipelineError, match=r"cannot be fetched .*with no network, give a folder on this machine"):
-        build.build_dictionary(Store(), SAESettings(pretrained=source), 0, "cpu", 100, tmp_path / "ours")
+        settings = recommended(SAESettings, pretrained=source)
+        build.build_dictionary(Store(), settings, MACHINE, 0, "cpu", tmp_path / "ours")

@@ -10,16 +10,17 @@ from safetensors.torch import load_file
 
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
+from tests.support.settings import recommended
 
 D_MODEL, ROWS, STEPS = 12, 64, 25
 
 WORKER = """
 import os, sys
-sys.path.insert(0, "tests")
+sys.path[:0] = [".", "tests/sae"]
 import torch
 from safetensors.torch import save_file
 from pipeline.sae import distributed
-from test_sae_distributed import STEPS, batch, new_trainer
+from test_distributed import STEPS, batch, new_trainer
 
 torch.set_num_threads(1)
 distributed.join("cpu")
@@ -38,7 +39,8 @@ def batch(step: int) -> torch.Tensor:
 
 
 def new_trainer(architecture: str) -> Trainer:
-    settings = SAESettings(
+    settings = recommended(
+        SAESettings,
         architecture=architecture,
         d_sae=40,
         k=1,

@@ -12,6 +12,7 @@ from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary, save_dictionary
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
+from tests.support.settings import recommended
 
 METADATA = {"model_name": "tiny", "hook_name": "blocks.1.hook_resid_post", "hook_layer": 1}
 D_MODEL, D_SAE = 16, 48
@@ -46,7 +47,7 @@ def test_sae_lens_reads_the_folder_and_reconstructs_the_same(rule, name, tmp_pat
 def test_sae_lens_reconstructs_what_each_architecture_learned(architecture, tmp_path):
     from sae_lens import SAE
 
-    settings = SAESettings(architecture=architecture, d_sae=D_SAE, k=4, steps=20, warm_up_steps=2)
+    settings = recommended(SAESettings, architecture=architecture, d_sae=D_SAE, k=4, steps=20, warm_up_steps=2)
     batches = torch.randn(20, 64, D_MODEL, generator=torch.Generator().manual_seed(2)) * 3 + 5
     trainer = Trainer(settings, batches.mean((0, 1)), float(batches.norm(dim=2).mean()), 0, "cpu")
     for batch in batches:

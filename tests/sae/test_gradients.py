@@ -9,6 +9,7 @@ import torch
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.sparse import products as kernels
 from pipeline.sae.trainer import Trainer
+from tests.support.settings import recommended
 
 D_MODEL, D_SAE, ROWS, K, BANDWIDTH = 12, 40, 32, 4, 0.2
 
@@ -17,7 +18,8 @@ def trained(architecture: str, **settings) -> tuple[Trainer, torch.Tensor]:
     """A trainer a few steps from its start, and a batch it has not seen."""
     generator = torch.Generator().manual_seed(1)
     batches = torch.randn(6, ROWS, D_MODEL, generator=generator) * 3 + 1
-    section = SAESettings(
+    section = recommended(
+        SAESettings,
         architecture=architecture,
         d_sae=D_SAE,
         k=K,

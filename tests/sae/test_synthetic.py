@@ -9,6 +9,7 @@ import torch
 
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
+from tests.support.settings import recommended
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning", "ignore::SyntaxWarning"
@@ -42,7 +43,8 @@ def small_world():
 
 
 def new_trainer(architecture: str, sample: torch.Tensor) -> Trainer:
-    settings = SAESettings(
+    settings = recommended(
+        SAESettings,
         architecture=architecture,
         d_sae=32,
         k=2,

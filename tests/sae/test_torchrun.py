@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from pipeline.activations.loader import ActivationLoader
+from pipeline.activations.plan import split_windows
 from pipeline.activations.store import ActivationStore
-from pipeline.activations.windows import split_windows
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.core.files import read_json
+from pipeline.core.processes import MachineSettings
+from pipeline.core.yaml_text import as_yaml
 from pipeline.sae.folder import load_dictionary
 from pipeline.sae.learner import Learner
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
+from tests.support.settings import recommended
 
 ROOT = Path(__file__).resolve().parents[2]
 N, D, WINDOW, BATCH = 1024, 4096, 256, 16  # 8 chunks of 128 rows
@@ -52,7 +54,12 @@ def torchrun(folder: Path) -> None:
 def folder(tmp_path) -> Path:
     (tmp_path / "data").mkdir()
     write_store(tmp_path / "data/activations.zarr")
-    (tmp_path / "data/params.yaml").write_text(yaml.safe_dump({"sae": SECTION, "activations": {"memory_mib": 8}}))
+    sections = {
+        "run": {"seed": 0},
+        "machine": recommended(MachineSettings, loader_memory_mib=8).plain(),
+        "sae": recommended(SAESettings, **SECTION).plain(),
+    }
+    (tmp_path / "data/params.yaml").write_text(as_yaml(sections))
     return tmp_path
 
 
@@ -60,7 +67,7 @@ def test_the_stage_under_torchrun_equals_one_process_with_the_doubled_batch(fold
     torchrun(folder)
     store = ActivationStore.open(folder / "data/activations.zarr")
     loaders = [ActivationLoader(store, BATCH, 0, 8, rank=rank, world_size=2) for rank in range(2)]
-    alone = Trainer(SAESettings(**SECTION), torch.as_tensor(store.mean_d), store.mean_norm, 0, "cpu")
+    alone = Trainer(recommended(SAESettings, **SECTION), torch.as_tensor(store.mean_d), store.mean_norm, 0, "cpu")
     learner = Learner(alone, folder / "alone")
     for _ in range(SECTION["steps"]):
         learner.step(torch.cat([next(loader) for loader in loaders]), None)

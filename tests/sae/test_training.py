@@ -15,6 +15,7 @@ from pipeline.sae.learner import Curves
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Adam, Trainer, learning_rate
 from pipeline.sae.training import NAME, read_checkpoint, train
+from tests.support.settings import recommended
 
 D_MODEL, FEATURES = 24, 32
 
@@ -45,7 +46,7 @@ class Batches:
 
 def new_trainer(**settings) -> Trainer:
     small = {"d_sae": 48, "k": 3, "steps": 60, "batch_size": 128, "warm_up_steps": 5, "tree_penalty": 0}
-    section = SAESettings(**small | settings)
+    section = recommended(SAESettings, **small | settings)
     sample = world(2000, seed=10**6)[0]
     return Trainer(section, sample.mean(0), float(sample.norm(dim=1).mean()), seed=0, device="cpu")
 
@@ -220,7 +221,7 @@ def test_divergence_stops_with_a_sentence_and_keeps_the_last_good_checkpoint(poi
 
 
 def test_learning_rate_warms_up_and_decays_to_nothing():
-    settings = SAESettings(learning_rate=1.0, steps=10, warm_up_steps=4, decay_share=0.4)
+    settings = recommended(SAESettings, learning_rate=1.0, steps=10, warm_up_steps=4, decay_share=0.4)
     rates = [learning_rate(settings, step) for step in range(10)]
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 0.75, 0.5, 0.25])
 
@@ -229,8 +230,8 @@ def test_learning_rate_warms_up_and_decays_to_nothing():
     ("section", "reason"),
     [
         ({"k": 2000}, r"k is 2000; it must lie between 1 and d_sae \(1024\)"),
-        ({"k": 0}, "k is 0"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
+        ({"k": 0}, "`sae.k` is 0; it must be 1 or more"),
+        ({"learning_rate": 0.0}, "`sae.learning_rate` is 0.0; it must be above 0"),
         ({"warm_up_steps": 800}, r"between 0 and steps \(700\)"),
         ({"architecture": "batchtopk"}, "it must be one of batch_topk"),
         ({"lr": 1e-3}, "unknown key `sae.lr`"),
@@ -238,7 +239,7 @@ def test_learning_rate_warms_up_and_decays_to_nothing():
 )
 def test_impossible_settings_are_refused(section, reason):
     with pytest.raises(PipelineError, match=reason):
-        parse(SAESettings, section, "sae")
+        parse(SAESettings, recommended(SAESettings).plain() | section, "sae")
 
 
 def test_adam_is_torch_s_adam():

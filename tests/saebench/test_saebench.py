@@ -13,18 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, write_json, write_jsonl
-from pipeline.core.settings import RunSettings, parse
-from pipeline.evaluation.settings import EvaluationSettings
+from pipeline.params import resolve
 from pipeline.saebench import run
-from pipeline.saebench.job import BenchSettings, Edit, Job, read_job
-from pipeline.saebench.requests import bench_settings, edits_of
+from pipeline.saebench.job import BenchSettings, Edit, Job, bench_settings, edits_of, read_job
 from pipeline.saebench.results import result_path
 from pipeline.unlearning.edit import clamped, save_edit
 from tests.support.tiny_lm import gemma
@@ -324,9 +321,8 @@ def test_edits_of_latents_are_taken_over_and_others_are_refused(tmp_path):
 
 def test_a_gemma_run_probes_with_the_seeds_configuration(root):
     """Whatever run.seed is: its draw of texts is sae-bench's own, as in the seed's baseline."""
-    overlay = yaml.safe_load((root / "runs/gemma-2-2b.yaml").read_text())["evaluation"]
-    params = yaml.safe_load((root / "params.yaml").read_text())["evaluation"]
-    settings = bench_settings(parse(EvaluationSettings, params | overlay, "evaluation"), RunSettings(seed=7), "cuda")
+    params = resolve(root / "params.yaml", root / "runs", "gemma-2-2b").params
+    settings = bench_settings(params.evaluation, params.machine, 7, "cuda")
     default = BenchSettings()
     for name in ("data", "dtype", "context_length", "llm_batch_size", "sae_batch_size", "k_values", "seed"):
         assert getattr(settings, name) == getattr(default, name), name

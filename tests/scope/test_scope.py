@@ -8,10 +8,10 @@ from pipeline.evaluation.scope import DRAWS, Cell, average_precision, border_pre
 from pipeline.inspection.candidates import Evidence, candidates, doubt, other_nodes
 from pipeline.scope.completion import complete
 from pipeline.scope.documents import Documents, Reading, standardised
-from pipeline.scope.query import Query, contrasted, least_cosine, shared_activity
-from pipeline.scope.retrievers import RETRIEVERS, node_activity
+from pipeline.scope.retrievers import RETRIEVERS, Query, contrasted, least_cosine, node_activity, shared_activity
 from pipeline.scope.settings import ScopeSettings
 from pipeline.tree.feature_tree import FeatureTree
+from tests.support.settings import recommended
 
 # Two domains of two topics of four entities: a, b, ... are domains, "a0" topics, "a00" entities. Every entity has one
 # latent of its own, whose number is the entity's; the tree puts the latents of a topic together, then of a domain.
@@ -28,7 +28,7 @@ TREE = FeatureTree(
     ),
     np.arange(16),
 )
-SETTINGS = ScopeSettings()
+SETTINGS = recommended(ScopeSettings)
 
 
 @pytest.fixture(scope="module")

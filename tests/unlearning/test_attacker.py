@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.unlearning.settings import TrainingSettings
+from pipeline.unlearning.settings import UnlearningSettings
 from pipeline.unlearning.weights import losses
 from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.examples import answered, padded, whole
 from pipeline.unlearning.weights.training import Lesson, terms_of
 from studies.attacks import relearn
+from tests.support.settings import recommended
 from tests.support.tiny_lm import WORDS, gemma, word_tokenizer
 
 TOKENIZER = word_tokenizer()
@@ -31,7 +32,7 @@ def loss_of(model) -> float:
 def test_the_attacker_relearns_beside_the_model_and_starts_anew():
     model = gemma().requires_grad_(True)
     before = copy.deepcopy(model.state_dict())
-    attacker = Attacker(model, EXAMPLES, TrainingSettings(attack_steps=3, attack_rate=1e-3), PAD)
+    attacker = Attacker(model, EXAMPLES, 3, 24, PAD, rate=1e-3)
     rng, reached = np.random.default_rng(0), []
     for _ in range(4):
         attacker.relearn(rng)
@@ -45,7 +46,7 @@ def test_the_attacker_relearns_beside_the_model_and_starts_anew():
 def test_the_attacker_steps_as_adamw_on_the_weights_would():
     model = gemma()
     trained = copy.deepcopy(model)
-    attacker = Attacker(model, EXAMPLES, TrainingSettings(attack_steps=9, attack_rate=2e-4), PAD)
+    attacker = Attacker(model, EXAMPLES, 9, 24, PAD, rate=2e-4)
     for _ in range(3):  # all examples are one batch; the published attack clips, which moves AdamW's first steps little
         attacker.relearn(np.random.default_rng(0))
     for _ in relearn(trained, [whole(example.tokens) for example in EXAMPLES], PAD, (3,), 0):
@@ -55,7 +56,7 @@ def test_the_attacker_steps_as_adamw_on_the_weights_would():
 
 def test_the_gradient_is_taken_where_the_attacker_stands():
     model = gemma().requires_grad_(True)
-    attacker = Attacker(model, EXAMPLES, TrainingSettings(attack_steps=5, attack_rate=1e-3), PAD)
+    attacker = Attacker(model, EXAMPLES, 5, 24, PAD, rate=1e-3)
     attacker.relearn(np.random.default_rng(0))
     there = copy.deepcopy(model)
     with torch.no_grad():
@@ -69,11 +70,11 @@ def test_the_gradient_is_taken_where_the_attacker_stands():
 
 def test_the_editor_lowers_the_mean_of_its_loss_here_and_there():
     model = gemma()
-    case = SimpleNamespace(train=SimpleNamespace(model=model, tokenizer=TOKENIZER), seed=0)
-    settings = TrainingSettings(forget_batch=8, attack_steps=9, attack_rate=1e-3)
+    settings = recommended(UnlearningSettings)
+    case = SimpleNamespace(train=SimpleNamespace(model=model, tokenizer=TOKENIZER), seed=0, settings=settings)
     lesson = Lesson([EXAMPLES], {}, [])
-    terms = terms_of(case, model, lesson, settings, lambda got, _, on: losses.ascent(got, on), Attacker)
-    attacker = Attacker(model, EXAMPLES, settings, PAD)
+    terms = terms_of(case, model, lesson, settings.npo_attacked, lambda got, _, on: losses.ascent(got, on), Attacker)
+    attacker = Attacker(model, EXAMPLES, settings.npo_attacked.attack_steps, 24, PAD)
     for _ in range(3):
         attacker.relearn(np.random.default_rng(0))  # every batch holds all examples
         assert terms.forgetting().item() == pytest.approx(-(loss_of(model) + loss_of(attacker)) / 2, abs=1e-5)

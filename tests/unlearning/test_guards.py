@@ -18,8 +18,8 @@ from pipeline.unlearning.firing import Firing, count_firing
 from pipeline.unlearning.guards import difference_of_means, fixed_vector, guard_flat, guard_tree, set_basis
 from pipeline.unlearning.settings import UnlearningSettings
 from tests.support.cases import case_with
-from tests.support.tiny_lm import gemma, word_tokenizer
 from tests.support.settings import recommended
+from tests.support.tiny_lm import gemma, word_tokenizer
 
 TARGET = ("d", "t")
 

@@ -10,13 +10,14 @@ import torch
 
 from pipeline.language_model.answers import answer, logits_at, plan, tokenize
 from pipeline.unlearning.case import Case
-from pipeline.unlearning.settings import TrainingSettings
+from pipeline.unlearning.settings import BatchSettings, TrainingSettings, UnlearningSettings
 from pipeline.unlearning.weights import losses
 from pipeline.unlearning.weights.examples import Example, answered, by_length, draw, padded, whole
 from pipeline.unlearning.weights.group_adapter import LowRank, _merged
 from pipeline.unlearning.weights.losses import indifference, option_scores
 from pipeline.unlearning.weights.training import Lesson, terms_of, two_phases, weight_edits
 from tests.support.cases import case_with
+from tests.support.settings import recommended
 from tests.support.tiny_lm import WORDS, gemma, word_tokenizer
 
 TOKENIZER = word_tokenizer()
@@ -86,8 +87,12 @@ def test_indifference_is_least_when_all_options_are_equal():
     assert indifference(torch.tensor([[0.0, -3.0, -3.0, -3.0]])).item() > math.log(4) + 0.5
 
 
+BATCH = BatchSettings(forget=4, retain={"sibling": 24, "other": 48, "general": 8})
+
+
 def case_of(model) -> Case:
-    return case_with(train=SimpleNamespace(model=model, tokenizer=TOKENIZER))
+    settings = recommended(UnlearningSettings, batch=BATCH)
+    return case_with(train=SimpleNamespace(model=model, tokenizer=TOKENIZER), settings=settings)
 
 
 def logprob(model, examples) -> float:
@@ -101,7 +106,7 @@ def test_the_first_phase_forgets_and_the_second_makes_the_options_alike():
     trained = copy.deepcopy(model).requires_grad_(True)
     examples = answered(PROBES, TOKENIZER)
     lesson = Lesson([examples[:4]], {"sibling": [examples[4:]]}, [tokenize(p, TOKENIZER) for p in PROBES[:4]])
-    settings = TrainingSettings(learning_rate=1e-2, steps=20, calibration_steps=40, forget_batch=4)
+    settings = recommended(TrainingSettings, learning_rate=1e-2, steps=20, calibration_steps=40)
     terms = terms_of(
         case_of(model), trained, lesson, settings, lambda got, ref, on: losses.preference(got, ref, on, 0.1)
     )
@@ -122,7 +127,7 @@ def test_the_first_phase_forgets_and_the_second_makes_the_options_alike():
 def test_the_same_seed_trains_the_same_weights():
     model = gemma()
     lesson = Lesson([answered(PROBES, TOKENIZER)], {}, [])
-    settings = TrainingSettings(steps=3)
+    settings = recommended(TrainingSettings, steps=3)
 
     def once() -> dict[str, torch.Tensor]:
         trained = copy.deepcopy(model).requires_grad_(True)
