@@ -19,16 +19,15 @@ from typing import Any
 import numpy as np
 
 from pipeline.codes.store import SparseCodes
-from pipeline.codes.words import count_words, words_of
 from pipeline.core.files import read_jsonl
-from pipeline.core.settings import read_yaml
+from pipeline.core.yaml_text import read_yaml
 from pipeline.language_model.token_text import TokenText
 from pipeline.report.evidence import Evidence, read_evidence
-from pipeline.report.page import Pictures, page
-from pipeline.report.reading import Reading, activity
-from pipeline.report.settings import ReportSettings
+from pipeline.report.page import page
+from pipeline.report.reading import Named, Reading
 from pipeline.report.tree_data import node_measures, tree_data
 from pipeline.tree.feature_tree import FeatureTree
+from studies.recommended import recommended
 from tests.support.chromium import browser
 
 DATA, SIZES = Path("data"), (2304, 16384, 65536)
@@ -75,14 +74,13 @@ def write_page(d_sae: int, evidence: Evidence, folder: Path) -> dict[str, Any]:
     tokens, targets = TokenText.open(DATA / "model"), evidence.corpus["targets"]
     codes = synthetic_codes(d_sae, 400)
     documents = list(read_jsonl(DATA / "corpus/train.jsonl"))[: TOKENS // LENGTH]
-    tree, settings = spine_of_blocks(d_sae), ReportSettings()
+    tree, settings = spine_of_blocks(d_sae), recommended().report
     wall, cpu = time.monotonic(), time.process_time()
-    words = words_of(codes, tokens)
-    reading = Reading(codes, tokens, words, count_words(codes, words), activity(codes, documents, targets))
+    reading = Reading(codes, tokens, documents, targets)
     marked = {level: list(range(40)) for level in targets}
     data = tree_data(tree, evidence.cuts(), reading, marked, settings.shown_nodes, settings.words_per_group)
     data |= node_measures(data["id"], [], {})
-    html = page(evidence, [], data, Pictures(DATA / "report"), {}, {})
+    html = page(evidence, Named([], []), data, DATA / "report", {}, {})
     took = {"wall_s": round(time.monotonic() - wall, 1), "cpu_s": round(time.process_time() - cpu, 1)}
     (folder / "index.html").write_text(html, encoding="utf-8")
     return {
@@ -108,8 +106,7 @@ def look(file: Path, width: int, height: int) -> dict[str, float]:
 
 def main() -> None:
     folders = [DATA / name for name in ("evaluation", "unlearning", "dendrogram", "sae", "corpus")]
-    baseline = DATA / "baselines/sparse_probing_vanilla_sae.json"
-    evidence = read_evidence(*folders, [], baseline, read_yaml(DATA / "params.yaml"))
+    evidence = read_evidence(*folders, [], DATA / "baselines", read_yaml(DATA / "params.yaml"))
     rows = []
     for d_sae in map(int, sys.argv[1:] or SIZES):
         with tempfile.TemporaryDirectory() as folder:
