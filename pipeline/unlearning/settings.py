@@ -17,7 +17,7 @@ Term = Literal["uniform", "hinge", "entropy"]
 def _known_method(name: str) -> str:
     if name not in METHODS:
         raise PydanticCustomError(
-            "method", "no method has that name{nearest}", {"nearest": did_you_mean(name, METHODS)}
+            "method", "it must be the name of a method{nearest}", {"nearest": did_you_mean(name, METHODS)}
         )
     return name
 
