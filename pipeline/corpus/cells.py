@@ -156,6 +156,11 @@ def origin(source: Source) -> str:
 
 def named(columns: list[str]) -> str:
     """Names of columns in one line of a sentence, however odd or many they are."""
-    shown = [name if name.isprintable() else repr(name) for name in columns[:20]]
+    shown = [printable(name) for name in columns[:20]]
     more = f" and {len(columns) - 20} more" if len(columns) > 20 else ""
     return (", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in shown) or "none") + more
+
+
+def printable(text: str) -> str:
+    """The text in one line that every terminal can show: what cannot be shown is escaped."""
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.weight_files import is_lfs_pointer
-from pipeline.corpus.cells import Row, named, visible
+from pipeline.corpus.cells import Row, named, printable, visible
 from pipeline.corpus.settings import Source
 
 # What begins with these bytes is no text, whatever its name ends in.
@@ -142,7 +142,7 @@ def _csv(path: Path) -> Iterator[Row]:
                     )
                 yield row
         except csv.Error as error:
-            raise PipelineError(f"{path}, line {table.line_num} is not CSV: {error}") from None
+            raise PipelineError(f"{path}, line {table.reader.line_num} is not CSV: {error}") from None
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -155,7 +155,7 @@ def _parquet(path: Path) -> Iterator[Row]:
             yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise PipelineError(f"{path} is not a Parquet file that can be read: {cause}") from None
+        raise PipelineError(f"{path} is not a Parquet file that can be read: {printable(cause)}") from None
 
 
 def _paragraphs(path: Path) -> Iterator[Row]:
