@@ -3,7 +3,7 @@
 All nodes of a small tree; of a large one the coarse cuts and what matters for the targets. Texts stand by number, once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,10 @@ def coherences(tree: FeatureTree) -> np.ndarray:
     Exact for average linkage, whose heights are the mean distances between the two parts:
     c = sum over merges below of n_left n_right (1 - height) / (n (n - 1) / 2).
     """
-    size = tree.sizes
+    size, height = tree.sizes, tree.heights
     pairs = np.zeros(len(size))
     for merge, (left, right) in enumerate(tree.children, start=tree.n_leaves):
-        pairs[merge] = pairs[left] + pairs[right] + size[left] * size[right] * (1 - tree.heights[merge])
+        pairs[merge] = pairs[left] + pairs[right] + size[left] * size[right] * (1 - height[merge])
     return np.where(size > 1, pairs / np.maximum(size * (size - 1) / 2, 1), 1.0)
 
 
@@ -103,8 +103,12 @@ def tree_data(
     importance_s = _importance(reading.activity)
     nodes = shown_nodes(tree, correlations, importance_s, [i for latents in marked.values() for i in latents], n_nodes)
     members = _members(tree, nodes)
-    first = _first_leaf(tree)[nodes]
-    vocabulary = _Numbers()
+    _, start, _ = tree._spans
+    vocabulary: dict[str, int] = {}  # every text once, by number
+
+    def number(text: str) -> int:
+        return vocabulary.setdefault(text, len(vocabulary))
+
     return {
         "cuts": list(correlations),
         "latents": tree.n_leaves,
@@ -112,17 +116,17 @@ def tree_data(
         "parent": shown_parents(tree, nodes).tolist(),
         "latent": [int(tree.latents[node]) if node < tree.n_leaves else -1 for node in nodes],
         "size": [len(group) for group in members],
-        "first": first.tolist(),
+        "first": start[nodes].tolist(),
         "r": np.round(1 - tree.heights[nodes], 3).tolist(),
         "coherence": np.round(coherences(tree)[nodes], 3).tolist(),
-        "words": [[vocabulary.of(word) for word in words] for words in reading.words(members, n_words)],
+        "words": [[number(word) for word in words] for words in reading.words(members, n_words)],
         "targets": _shares(tree, nodes, reading.activity),
         "overall": _overall(reading.activity),
         "place": _places(tree, nodes, reading.activity),
         "places": reading.activity.places,
         "marked": {level: _marks(tree, nodes, latents) for level, latents in marked.items()},
-        "contexts": _contexts(reading, members, vocabulary),
-        "text": vocabulary.known,
+        "contexts": _contexts(reading, members, number),
+        "text": list(vocabulary),
     }
 
 
@@ -135,20 +139,6 @@ def words_of_all(tree: FeatureTree, reading: Reading, data: Mapping[str, Any], n
     }
 
 
-class _Numbers:
-    """Numbers for repeated texts."""
-
-    def __init__(self) -> None:
-        self.known: list[str] = []
-        self._number: dict[str, int] = {}
-
-    def of(self, text: str) -> int:
-        if text not in self._number:
-            self._number[text] = len(self.known)
-            self.known.append(text)
-        return self._number[text]
-
-
 def _importance(activity: Activity) -> np.ndarray:
     """Of every latent: its largest share in all activation on a target's text; float64 [s]."""
     shares = [sums[0] / max(float(sums[0].sum()), 1e-12) for sums in activity.of_target.values()]
@@ -158,16 +148,6 @@ def _importance(activity: Activity) -> np.ndarray:
 def _members(tree: FeatureTree, nodes: np.ndarray) -> list[np.ndarray]:
     merges = tree.nodes()
     return [tree.latents[[node]] if node < tree.n_leaves else merges[node - tree.n_leaves].members for node in nodes]
-
-
-def _first_leaf(tree: FeatureTree) -> np.ndarray:
-    """Place of every node's first leaf in the dendrogram's order."""
-    n, children = tree.n_leaves, tree.linkage[:, :2].astype(np.int64)
-    order = {int(latent): k for k, latent in enumerate(np.concatenate(tree.cut(-2.0)))}
-    first = np.concatenate([[order[int(latent)] for latent in tree.latents], np.zeros(n - 1, np.int64)])
-    for k, (left, right) in enumerate(children):
-        first[n + k] = min(first[left], first[right])
-    return first
 
 
 def _shares(tree: FeatureTree, nodes: np.ndarray, activity: Activity) -> dict[str, list[list[int]]]:
@@ -206,10 +186,10 @@ def _marks(tree: FeatureTree, nodes: np.ndarray, latents: Sequence[int]) -> list
     return tree.sums(np.isin(tree.latents, latents).astype(np.int64))[nodes].astype(int).tolist()
 
 
-def _contexts(reading: Reading, members: Sequence[np.ndarray], vocabulary: _Numbers) -> list[list[list[Any]]]:
+def _contexts(reading: Reading, members: Sequence[np.ndarray], number: Callable[[str], int]) -> list[list[list[Any]]]:
     """Per node its passages: the tokens' texts by number, and their strengths as one digit each."""
     passages = Passages(reading.codes)
-    piece = {int(token): vocabulary.of(reading.tokens.piece(int(token))) for token in np.unique(reading.codes.token_id)}
+    piece = {int(token): number(reading.tokens.piece(int(token))) for token in np.unique(reading.codes.token_id)}
 
     def written(context: Context) -> list[Any]:
         tokens = reading.codes.token_id[context.start : context.start + len(context.strength)]

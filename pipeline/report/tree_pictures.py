@@ -97,11 +97,9 @@ def layout(tree: FeatureTree, order: np.ndarray, lowest: float) -> tuple[dict[in
 
     ``order`` holds whole groups of the cut at ``lowest``.
     """
-    n, children = tree.n_leaves, tree.linkage[:, :2].astype(np.int64)
+    n, children, size, y = tree.n_leaves, tree.children, tree.sizes, 1 - tree.heights
     place_s = {int(latent): float(k) for k, latent in enumerate(order)}
     x = np.concatenate([[place_s.get(int(latent), np.nan) for latent in tree.latents], np.zeros(len(children))])
-    y = np.concatenate([np.ones(n), 1 - tree.linkage[:, 2]])
-    size = np.concatenate([np.ones(n), tree.linkage[:, 3]])
     for k, (left, right) in enumerate(children):
         x[n + k] = (x[left] * size[left] + x[right] * size[right]) / size[n + k]
     shown = np.flatnonzero(~np.isnan(x[n:]) & (y[n:] >= lowest - ROUNDING))
