@@ -11,6 +11,8 @@ from pipeline.params import Params
 from tests.support.import_graph import ROOT, closure, file_of, is_ours, modules
 
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+# A wrong target is refused before the model is trained; another one shapes nothing of what is written.
+ONLY_CHECKED = {"prepare": {"unlearning"}}
 TOOLS = {"pipeline.__main__", "plot"}  # commands for people, not stages of the graph
 
 
@@ -66,7 +68,10 @@ def test_the_table_of_stages_stays_short() -> None:
 
 
 def sections_read(name: str) -> set[str]:
-    """From ``read_section(PARAMS, Class, "section")``; ``read_yaml(PARAMS)`` reads all, unless ``["key"]`` follows."""
+    """From ``read_section(PARAMS, Class, "section")``, ``read_yaml(PARAMS)["section"]`` and ``read_sections``.
+
+    Section ``machine`` is left out: it shapes no bytes, and no stage is to list it.
+    """
     found: set[str] = set()
     tree = source(name)
     keyed = {node.value: node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)}
@@ -78,14 +83,17 @@ def sections_read(name: str) -> set[str]:
                 )
                 found.add(ast.literal_eval(section))
             case "read_yaml", ["PARAMS"]:
-                found |= {ast.literal_eval(keyed[call])} if call in keyed else {*Params.__dataclass_fields__, "inputs"}
-    return found
+                found.add(ast.literal_eval(keyed[call]))
+            case "read_sections", ["PARAMS"]:
+                assert [ast.literal_eval(keyword.value) for keyword in call.keywords] == ["machine"]
+                found |= {*Params.model_fields, "inputs"}
+    return found - {"machine"}
 
 
 @pytest.mark.parametrize("name", [name for name in STAGES if name != "params"])
 def test_listed_params_are_the_sections_that_the_stage_reads(name: str) -> None:
-    listed = {key for entry in STAGES[name]["params"] for key in entry["data/params.yaml"]}
-    assert listed == sections_read(name)
+    listed = {key for entry in STAGES[name].get("params", []) for key in entry["data/params.yaml"]}
+    assert listed == sections_read(name) - ONLY_CHECKED.get(name, set())
 
 
 @pytest.mark.parametrize("name", STAGES)
