@@ -17,6 +17,8 @@ from pipeline.core.weight_files import is_lfs_pointer, safetensors_header
 
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers")  # transformers' usual name, GPT-2's, GPT-Neo's
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")  # usual, GPT-2, MPT, ChatGLM
+# Ends of the names of classes without a head that predicts the next token from those before it.
+_NO_WRITERS = ("ForMaskedLM", "ForPreTraining", "Classification", "ForQuestionAnswering", "RewardModel")
 INDEX, WEIGHTS, ADAPTER = "model.safetensors.index.json", "model.safetensors", "adapter_config.json"
 
 
@@ -29,6 +31,8 @@ def check_model(source: str, revision: str | None, context_length: int) -> None:
     if folder is None:
         return
     check_folder(folder)
+    if (folder / "tokenizer.json").exists():
+        _read_mapping(folder / "tokenizer.json")
     positions = max_positions(read_config(folder / "config.json"))
     if positions is not None and context_length > positions:
         raise PipelineError(
@@ -43,8 +47,6 @@ def check_folder(folder: Path) -> None:
     _check_architecture(config, folder)
     if (folder / "tokenizer_config.json").exists():
         _check_tokenizer(_read_mapping(folder / "tokenizer_config.json"), folder)
-    if (folder / "tokenizer.json").exists():
-        _read_mapping(folder / "tokenizer.json")
     if (folder / ADAPTER).exists():
         raise PipelineError(
             f"{folder} holds an adapter ({ADAPTER}), which would be left out; merge it into the model "
@@ -122,6 +124,12 @@ def _check_architecture(config: Mapping[str, Any], folder: Path) -> None:
     if config.get("is_encoder_decoder") is True:
         raise PipelineError(
             f"{folder} is an encoder with a decoder ({config['model_type']}); give a decoder-only model"
+        )
+    saved_as = config.get("architectures")
+    other = [name for name in saved_as if str(name).endswith(_NO_WRITERS)] if isinstance(saved_as, list) else []
+    if other:
+        raise PipelineError(
+            f"{folder} was saved as {other[0]}, which does not write text; give a causal language model"
         )
     if config.get("auto_map") and not _is_known(config):
         raise _own_code(folder)
