@@ -143,6 +143,9 @@ FAULTS = [
     ("run: {threads: 2}", ": unknown key `run.threads`; known are seed"),
     ("activations: {batch_tokens: 9}", ": unknown key `activations.batch_tokens`"),  # of `machine`
     ("unlearning: {rmu: {attack_steps: 3}}", ": unknown key `unlearning.rmu.attack_steps`"),  # RMU has no attacker
+    ("unlearning: {rmu: {beta: 3}}", ": unknown key `unlearning.rmu.beta`"),
+    ("unlearning: {grad_diff: {beta: 3}}", ": unknown key `unlearning.grad_diff.beta`"),
+    ("unlearning: {scope_npo: {strengths: [1]}}", ": unknown key `unlearning.scope_npo.strengths`"),
     ("unlearning: {grad_ascent: {retain_weight: 3}}", ": unknown key `unlearning.grad_ascent.retain_weight`"),
     (
         "unlearning: {gates: {batch: {forge: 1}}}",
