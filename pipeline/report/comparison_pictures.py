@@ -13,6 +13,7 @@ from pipeline.report.pictures import curve, frame, kept, literal, look, new_pict
 
 _CURVES = {"explained_variance": "explained variance", "l0": "active latents per token (L0)"}
 _TREE = {"stability_ari": "stability of the groups (ARI)", "coherence_lift": "coherence lift on held-out text"}
+_IN_A_LINE = 4  # methods in the legend
 
 
 def comparison_pictures(runs: Sequence[Run]) -> dict[str, Figure]:
@@ -71,14 +72,15 @@ def forgetting(runs: Sequence[Run], level: str) -> Figure:
     measured = [run for run in runs if run.methods(level)]
     columns = min(4, len(measured))
     rows = -(-len(measured) // columns)
-    picture, axes = new_picture(2.9 * columns, 2.9 * rows, rows, columns)
     order = in_order(list(dict.fromkeys(method for run in measured for method in run.methods(level))))
+    legend = 0.2 * -(-len(order) // _IN_A_LINE)  # inches
+    picture, axes = new_picture(max(2.9 * columns, 6), 2.9 * rows + legend, rows, columns)
     for ax, run in zip(axes, measured, strict=False):
         for number, method in enumerate(order):
             candidates = run.curves.get("sweeps", {}).get(f"{method}/{level}", [])
             sweep(ax, candidates, "forget_mcq", "sibling_drop", look(number))
             kept(ax, run, method, level, "forget_mcq", "sibling_drop", look(number))
-        frame(ax, "forget_mcq")
+        frame(ax, "forget_mcq", (0, 5, 20, 100))
         ax.set_ylim(-5, 110)
         ax.set_title(literal(run.name))
     for ax in axes[len(measured) :]:
@@ -89,14 +91,15 @@ def forgetting(runs: Sequence[Run], level: str) -> Figure:
         ax.set_xlabel("still chosen out of four, %")
     picture.suptitle(f"{literal(level)}: what was forgotten, what was broken (dotted: chance)", fontsize=10.5)
     handles, labels = _legend(axes)
-    picture.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8.5)
+    picture.legend(handles, labels, loc="outside lower center", ncols=_IN_A_LINE, fontsize=8.5)
     return picture
 
 
 def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
-    """Every method once, wherever it was drawn first."""
+    """Every method once, wherever it was drawn, in the order of the tables."""
     known: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             known.setdefault(label, handle)
-    return list(known.values()), list(known)
+    names = in_order(list(known))
+    return [known[name] for name in names], names

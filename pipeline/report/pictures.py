@@ -181,13 +181,13 @@ def panels_of(methods: Sequence[str]) -> dict[str, list[str]]:
     return {CATEGORY[kind]: references + [m for m in ordered if kind_of(m) == kind] for kind in kinds}
 
 
-def frame(ax: Axes, asked: str) -> None:
-    """Axes of forgetting against damage, alike in every panel."""
+def frame(ax: Axes, asked: str, ticks: Sequence[int] = (0, 2, 5, 10, 20, 50, 100)) -> None:
+    """Axes of forgetting against damage, alike in every panel; ``ticks`` are points of damage."""
     if asked == "forget_mcq":
         ax.axvline(100 * CHANCE, color="0.6", linewidth=0.8, linestyle=":")
         ax.annotate("chance", (100 * CHANCE, 0.93), xycoords=("data", "axes fraction"), color="0.3", fontsize=8)
     ax.set_yscale("symlog", linthresh=5)  # a sweep's worst points would flatten all others
-    ax.set_yticks([0, 2, 5, 10, 20, 50, 100], labels=["0", "2", "5", "10", "20", "50", "100"])
+    ax.set_yticks(ticks, labels=[str(points) for points in ticks])
     ax.set_yticks([], minor=True)
     ax.set_xlim(-3, 103)
 
