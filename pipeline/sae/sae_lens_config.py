@@ -28,11 +28,13 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
     metadata = config.get("metadata") if isinstance(config.get("metadata"), dict) else {}
     version = config.get("sae_lens_version") or metadata.get("sae_lens_version")
     new = {_RENAMED.get(key, key): value for key, value in config.items()}
-    if not version or int(str(version).split(".")[0]) < 6:
+    generation = str(version).split(".")[0]
+    if not (generation.isdecimal() and int(generation) >= 6):
         metadata = {key: new[key] for key in _WHERE if key in new}
         new.setdefault("architecture", "standard")
         new.setdefault("reshape_activations", "hook_z" if "hook_z" in str(new.get("hook_name", "")) else "none")
-        k = (new.get("activation_fn_kwargs") or {}).get("k")
+        arguments = new.get("activation_fn_kwargs")
+        k = arguments.get("k") if isinstance(arguments, dict) else None
         if new.get("activation_fn") == "topk" and k is not None:
             new |= {"architecture": "topk", "k": k}
         if isinstance(new.get("normalize_activations"), bool):
@@ -66,7 +68,7 @@ def dictionary_of(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
 def _architecture(config: Mapping[str, Any], where: Path) -> str:
     """The architecture; refused is every other, and every key that would change what the codes are."""
     architecture = config.get("architecture")
-    if architecture not in _TENSORS:
+    if architecture not in tuple(_TENSORS):
         raise PipelineError(f"{where}: architecture {architecture!r} is not {', '.join(_TENSORS)}")
     usual = {
         "activation_fn": ("relu", None) if architecture != "topk" else ("topk", "relu", None),
