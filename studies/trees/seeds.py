@@ -1,9 +1,9 @@
-"""Are groups of features more stable than features? Five dictionaries on one world, all pairs, beside their nulls.
+"""Are groups of latents more stable than latents? Five dictionaries on one world, all pairs, beside their nulls.
 
     uv run python -m studies.trees.seeds FOLDER
 
 makes the world of seed 0 in FOLDER (kept), trains the default dictionary with five seeds on its store (kept), and three
-dictionaries of random directions, and compares every two: trees, cuts, single features, groups. Writes
+dictionaries of random directions, and compares every two: trees, cuts, single latents, groups. Writes
 results/seeds.json as it goes; a call that was stopped goes on with the pairs that are missing. On a
 quiet core a dictionary takes about half a minute and a pair 12 seconds.
 """

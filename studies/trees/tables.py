@@ -45,7 +45,7 @@ def linkages(found: dict[str, Any]) -> str:
     return table(["dictionary", "explained variance", "spliced cloze", *trees, "shuffled leaves"], lines)
 
 
-_FEATURES = {
+_LATENTS = {
     "absolute cosine with the partner by decoder (PW-MCC)": "pw_mcc",
     "share below 0.7": "share_unstable",
     "correlation of codes with the partner by code": "code_correlation",
@@ -73,8 +73,8 @@ def seeds(found: dict[str, Any]) -> str:
     columns = (("trained", "trees", "groups"), ("trained", "trees_null", "random"), ("random", "trees", "groups"))
     of_kind = {kind: [row for row in found["pairs"] if row["kind"] == kind] for kind in ("trained", "random")}
     rows = [
-        [f"features: {name}", _over(of_kind["trained"], "features", key), "", _over(of_kind["random"], "features", key)]
-        for name, key in _FEATURES.items()
+        [f"latents: {name}", _over(of_kind["trained"], "features", key), "", _over(of_kind["random"], "features", key)]
+        for name, key in _LATENTS.items()
     ]
     rows += [
         [f"trees: {name}", *(_over(of_kind[kind], tree, key) for kind, tree, _ in columns)]
