@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pipeline.activations.loader import ActivationLoader
+from pipeline.activations.plan import split_windows
 from pipeline.activations.store import ActivationStore
-from pipeline.activations.windows import split_windows
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.core.errors import PipelineError
 

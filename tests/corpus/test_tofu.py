@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from pipeline.core.files import read_json, read_jsonl
 from pipeline.core.settings import parse
+from pipeline.core.yaml_text import read_yaml
 from pipeline.corpus.settings import CorpusSettings
 from pipeline.corpus.sources import check_sources
 from pipeline.corpus.write import write_corpus
@@ -51,7 +51,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def corpus_section() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "runs/tofu-local.yaml").read_text(encoding="utf-8"))["corpus"]
+    return read_yaml(ROOT / "runs/tofu-local.yaml")["corpus"]
 
 
 def test_an_author_is_a_block_of_twenty_questions(folder: Path, tmp_path: Path) -> None:
@@ -102,7 +102,8 @@ def one_process_chooses_the_same(folder: Path) -> None:
     edits = sorted((folder / "data/unlearning").glob("*/*/edit.safetensors"))
     before = {edit: edit.read_bytes() for edit in edits}
     params = folder / "data/params.yaml"
-    params.write_text(params.read_text(encoding="utf-8").replace("unlearn_workers: 2", "unlearn_workers: 1"), encoding="utf-8")
+    alone = params.read_text(encoding="utf-8").replace("unlearn_workers: 2", "unlearn_workers: 1")
+    params.write_text(alone, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "driver.py", "unlearn"], cwd=folder, env=environment, check=True)
     assert before and before == {edit: edit.read_bytes() for edit in before}

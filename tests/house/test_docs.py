@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
+from pipeline.core.yaml_text import read_yaml
 from pipeline.params import Params, resolve
 from studies.tables import PAGES
 from tests.support.small_run import small_run
@@ -108,9 +108,8 @@ def test_python_runs_as_it_stands(project: Path, block: str) -> None:
 def test_the_overlay_of_a_users_own_is_valid(tmp_path: Path) -> None:
     page = (ROOT / "docs/your-model.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    overlay = yaml.safe_load(block)
-    assert overlay["corpus"]["probes"]
     (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
+    assert read_yaml(tmp_path / "mine.yaml")["corpus"]["probes"]
     assert isinstance(resolve(ROOT / "params.yaml", tmp_path, "mine")[0], Params)
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from pipeline.core.yaml_text import read_yaml
 from pipeline.params import Params
 from tests.support.import_graph import ROOT, closure, file_of, is_ours, modules
 
-STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES: dict[str, dict[str, Any]] = read_yaml(ROOT / "dvc.yaml")["stages"]
 # A wrong target is refused before the model is trained; another one shapes nothing of what is written.
 ONLY_CHECKED = {"prepare": {"unlearning"}}
 TOOLS = {"pipeline.__main__", "plot"}  # commands for people, not stages of the graph

@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hub_cache
 import pytest
 import torch
-import yaml
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from pipeline.core.files import read_json, read_jsonl
+from pipeline.core.yaml_text import read_yaml
 from pipeline.language_model.tiny import train_tokenizer
 from pipeline.unlearning.settings import UnlearningSettings
+from tests.support import hub_cache
 from tests.support.all_stages import SHRUNK, run_all_stages
 from tests.support.settings import recommended
 
@@ -27,24 +27,21 @@ GEMMA = "google/gemma-2-2b"
 CHECK_AND_WRITE = """
 import sys
 from pathlib import Path
-import yaml
-from pipeline.corpora.sources import check_sources
-from pipeline.corpora.write import write_corpus
-from pipeline.errors import PipelineError
-from pipeline.settings.corpus import CorpusSettings
-from pipeline.settings.strict import parse
-overlay = yaml.safe_load(Path("runs/gemma-2-2b.yaml").read_text())
-corpus = parse(CorpusSettings, overlay["corpus"], "corpus")
+from pipeline.core.errors import PipelineError
+from pipeline.corpus.sources import check_sources
+from pipeline.corpus.write import write_corpus
+from pipeline.params import resolve
+params = resolve(Path("params.yaml"), Path("runs"), "gemma-2-2b").params
 try:
-    check_sources(corpus, overlay["language_model"]["source"], overlay["language_model"]["revision"])
-    write_corpus(corpus, 0, Path(sys.argv[1]))
+    check_sources(params.corpus, params.language_model.source, params.language_model.revision)
+    write_corpus(params.corpus, 0, Path(sys.argv[1]))
 except PipelineError as error:
     sys.exit(f"error: {error}")
 """
 
 
 def overlay() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "runs/gemma-2-2b.yaml").read_text(encoding="utf-8"))
+    return read_yaml(ROOT / "runs/gemma-2-2b.yaml")
 
 
 def rows_of(source: dict[str, Any]) -> list[dict[str, Any]]:

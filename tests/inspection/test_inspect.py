@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 import zarr
 from rich.console import Console
 from safetensors.numpy import save_file
@@ -17,6 +16,7 @@ from pipeline.__main__ import arguments
 from pipeline.codes.store import CodesStore
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_jsonl
+from pipeline.core.yaml_text import read_yaml
 from pipeline.inspection import latents, results, stores, trees
 from pipeline.inspection.overview import OUTPUTS
 from pipeline.inspection.show import show
@@ -236,7 +236,7 @@ def test_without_a_subject_every_stage_is_a_line(data: Path, tmp_path: Path, mon
 
 def test_the_overview_knows_what_each_stage_writes(root: Path) -> None:
     written = {}
-    for stage, about in yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items():
+    for stage, about in read_yaml(root / "dvc.yaml")["stages"].items():
         paths = [out if isinstance(out, str) else next(iter(out)) for out in about["outs"]]
         written[stage] = tuple(path.removeprefix("data/") for path in paths if "/times/" not in path)
     assert written == OUTPUTS

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.yaml_text import as_yaml
 from pipeline.report.comparison import as_markdown, changes, comparison, levels, read_runs, what_changed
 
 
@@ -32,7 +32,7 @@ def write_run(folder: Path, k: int, drop: float) -> None:
     training = [{"step": 1, "explained_variance": 0.1}, {"step": 2, "explained_variance": 0.9}]
     (folder / "report").mkdir(parents=True)
     (folder / "final_info.json").write_text(json.dumps(entries))
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(as_yaml(params))
     (folder / "report/curves.json").write_text(json.dumps({"training": training, "sweeps": {"subtree/topic": sweep}}))
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pipeline.core.yaml_text import as_yaml, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"steps": 2, "calibration_steps": 1}
@@ -60,11 +60,11 @@ def run_all_stages(
     """Run from nothing to ``until`` with the overlay, on top of those that it extends, in an empty folder."""
     shutil.copy(ROOT / "params.yaml", folder)
     shutil.copytree(ROOT / "runs", folder / "runs")
-    (folder / "runs" / "shrunk.yaml").write_text(yaml.safe_dump(overlay))
+    (folder / "runs" / "shrunk.yaml").write_text(as_yaml(overlay))
     shutil.copytree(ROOT / "data" / "baselines", folder / "data" / "baselines")
     (folder / "data" / "run").write_text("shrunk\n")
     (folder / "driver.py").write_text(DRIVER)
-    names = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    names = list(read_yaml(ROOT / "dvc.yaml")["stages"])
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "TRANSFORMERS_"))}
     own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "JAXTYPING_DISABLE": "1"}
     return subprocess.run(

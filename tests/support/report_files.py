@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import yaml
 from tokenizers import Tokenizer, models
 
 from pipeline.codes.store import SparseCodes
 from pipeline.codes.writer import CodesWriter
 from pipeline.core.files import read_json, write_json, write_jsonl
+from pipeline.core.yaml_text import as_yaml
 from pipeline.tree.export import write_tree
 from pipeline.tree.feature_tree import FeatureTree
 
@@ -134,7 +134,7 @@ def write_rest(data: Path) -> None:
         machine = {"threads": 1, "device": PLANTED}
         row = {"stage": stage, "seconds": 2.0, "summary": PLANTED, "machine": machine}
         write_json(data / f"times/{stage}.json", row)
-    (data / "params.yaml").write_text(yaml.safe_dump({"run": {"seed": 3}, "corpus": {"note": PLANTED}}))
+    (data / "params.yaml").write_text(as_yaml({"run": {"seed": 3}, "corpus": {"note": PLANTED}}))
     write_json(data / "baselines/sparse_probing_vanilla_sae.json", probing("bios_results", 0.68, 0.5))
     vanilla = {"dictionaries": {f"vanilla {PLANTED}": {"sae_top_1_test_accuracy": 0.66}}}
     world = {"datasets": ["world_domain_results"], **vanilla}
