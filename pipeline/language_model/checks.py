@@ -95,7 +95,9 @@ def read_config(file: Path) -> dict[str, Any]:
     """The content of a model's config.json; a part that reads text only stands for a model that also sees."""
     config = _read_mapping(file)
     text = config.get("text_config")
-    return {**config, **text} if isinstance(text, dict) else config
+    if not isinstance(text, dict | None):
+        raise PipelineError(f"{file}: `text_config` is {text!r}; it must be a mapping; copy or save the model again")
+    return config | (text or {})
 
 
 def _read_mapping(file: Path) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def _number(config: Mapping[str, Any], keys: Iterable[str]) -> int | None:
 
 def _check_architecture(config: Mapping[str, Any], folder: Path) -> None:
     """Refuse what transformers could open only with the folder's own code, and weights that are not plain numbers."""
-    if not isinstance(config.get("model_type"), str):
+    if not isinstance(config.get("model_type"), str) or not config["model_type"]:
         raise PipelineError(f"{folder}/config.json names no `model_type`; it must be a model of transformers")
     if config.get("is_encoder_decoder") is True:
         raise PipelineError(

@@ -145,7 +145,10 @@ def _load_config(source: ModelSource) -> PreTrainedConfig:
     if folder is not None:
         check_folder(folder)
     with _opening(source, "model"):
-        return AutoConfig.from_pretrained(source.id, revision=source.revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(source.id, revision=source.revision, trust_remote_code=False)
+    if not hasattr(config.get_text_config(), "num_hidden_layers"):
+        raise PipelineError(f"the model in {source.id} does not say how many layers it has; give a decoder-only model")
+    return config
 
 
 def _first_layers(config: PreTrainedConfig, n_layers: int, name: str) -> PreTrainedConfig:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from pipeline.core.errors import PipelineError
@@ -64,6 +66,8 @@ BAD = [
     ("config.json a pointer", write("config.json", POINTER), r"config\.json is a pointer of git LFS"),
     ("config.json deep", write("config.json", b"[" * 100_000), r"config\.json is not JSON"),
     ("no model type", config(model_type=None), "names no `model_type`"),
+    ("an empty model type", config(model_type=""), "names no `model_type`"),
+    ("a text part of a list", config(text_config=[1]), r"`text_config` is \[1\]; it must be a mapping"),
     ("a model type of a list", config(model_type=["gemma2"]), "names no `model_type`"),
     ("encoder and decoder", config(is_encoder_decoder=True), "is an encoder with a decoder"),
     ("a masked model", config(architectures=["BertForMaskedLM"]), "was saved as BertForMaskedLM, which does not write"),
@@ -223,3 +227,27 @@ def test_the_header_of_sound_weights(tmp_path: Path, dtype: torch.dtype) -> None
 def test_a_model_that_also_sees_is_read_by_its_text_part(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "a", "text_config": {"max_position_embeddings": 5}}')
     assert read_config(tmp_path / "config.json")["max_position_embeddings"] == 5
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 5), st.floats(), st.text(max_size=5), st.just([1]), st.just({"k": 5})
+)
+
+
+def test_any_configuration_opens_a_model_or_gives_one_sentence(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "m")
+    whole = json.loads((folder / "config.json").read_text())
+    keys = st.sampled_from([*whole, "auto_map", "quantization_config", "text_config", "rope_scaling"])
+
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.dictionaries(keys, VALUES, min_size=1, max_size=2))
+    def each(changes: dict[str, Any]) -> None:
+        (folder / "config.json").write_text(json.dumps(whole | changes))
+        try:
+            check_model(str(folder), None, 64)
+            load_model(folder, 1)
+            load_tokenizer(folder)
+        except PipelineError as error:
+            assert "\n" not in str(error)
+
+    each()
