@@ -29,10 +29,15 @@ def hook_name(layer: int, site: str) -> str:
     return f"blocks.{layer}.hook_{site}"
 
 
+def text_decoder(model: PreTrainedModel) -> nn.Module:
+    """The part that holds the decoder layers of text: in a model that also sees or hears, not the tower for that."""
+    return model.get_decoder()
+
+
 def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     """The list of decoder layers: the outermost module list with one entry per hidden layer."""
     n_layers = model.config.get_text_config().num_hidden_layers
-    for module in model.modules():
+    for module in text_decoder(model).modules():
         if isinstance(module, nn.ModuleList) and len(module) == n_layers:
             return module
     raise PipelineError(f"{type(model).__name__} has no list of {n_layers} decoder layers that can be hooked")
@@ -84,16 +89,17 @@ def upper_layers(
     """
     layers = decoder_layers(model)
     lower = [_layer(layers, index) for index in range(layer + 1)]
-    returns_tuple = _returns_tuple(model, lower[0])
-    through = _PassThrough(returns_tuple)
+    length = _length_of_output(model, lower[0])
+    passing = [_PassThrough(one, length) for one in lower]
 
     def run(resid_btd: torch.Tensor, attention_mask_bt: torch.Tensor | None = None) -> torch.Tensor:
-        through.resid_btd = resid_btd
+        for through in passing:
+            through.resid_btd = resid_btd
         out = model(inputs_embeds=resid_btd, attention_mask=attention_mask_bt, use_cache=False)
         return out.logits
 
     try:
-        for index in range(layer + 1):
+        for index, through in enumerate(passing):
             layers[index] = through
         yield run
     finally:
@@ -104,21 +110,29 @@ def upper_layers(
 class _PassThrough(nn.Module):
     """Stands for a layer and returns a stored residual stream, whatever it is given."""
 
-    def __init__(self, returns_tuple: bool) -> None:
+    def __init__(self, layer: nn.Module, length: int | None) -> None:
         super().__init__()
-        self.returns_tuple = returns_tuple
+        self.stands_for = (layer,)  # in a tuple: it is no part of this module
+        self.length = length  # of the tuple that the layer returns; None where it returns the stream alone
         self.resid_btd = torch.empty(0)
 
-    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor | tuple[torch.Tensor]:
-        return (self.resid_btd,) if self.returns_tuple else self.resid_btd
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor | tuple[torch.Tensor | None, ...]:
+        return self.resid_btd if self.length is None else (self.resid_btd, *[None] * (self.length - 1))
+
+    def __getattr__(self, name: str) -> Any:
+        """A model may ask its layers what kind they are."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.stands_for[0], name)
 
 
-def _returns_tuple(model: PreTrainedModel, layer: nn.Module) -> bool:
-    """Whether this architecture's layers return a tuple; found by one forward pass over one token."""
-    found: list[bool] = []
+def _length_of_output(model: PreTrainedModel, layer: nn.Module) -> int | None:
+    """The length of the tuple that the layers return, None where they return a tensor; found by one token."""
+    found: list[int | None] = []
 
     def look(module: nn.Module, args: Any, output: Any) -> None:
-        found.append(isinstance(output, tuple))
+        found.append(len(output) if isinstance(output, tuple) else None)
         raise _Stop
 
     handle = layer.register_forward_hook(look)
@@ -188,22 +202,32 @@ def _layer(layers: nn.ModuleList, layer: int) -> nn.Module:
     return layers[layer]
 
 
-def _module_at(layer: nn.Module, site: str) -> nn.Module:
-    """The module whose output is the activation at ``site``.
+_PARTS = {
+    "attn": ("self_attn", "attention", "attn", "self_attention"),
+    "mlp": ("mlp", "feed_forward", "block_sparse_moe", "ffn"),
+}
+# Norms through which a layer passes what it adds to the stream (Gemma 2 and 3, OLMo 2, GLM 4).
+_NORMS = {
+    "attn": ("post_self_attn_layernorm", "post_attention_layernorm"),
+    "mlp": ("post_mlp_layernorm", "post_feedforward_layernorm"),
+}
 
-    A layer with ``post_feedforward_layernorm`` (Gemma 2 and 3, OLMo 2) normalises what it adds to the stream; in the
-    others the output of the attention or MLP module is added as it is.
-    """
+
+def _module_at(layer: nn.Module, site: str) -> nn.Module:
+    """The module whose output is the activation at ``site``; whether the parts add up is for ``structure`` to check."""
     if site == "resid_post":
         return layer
-    normed = hasattr(layer, "post_feedforward_layernorm")
-    if site == "attn_out":
-        names = ("post_attention_layernorm",) if normed else ("self_attn", "attention", "attn")
-    elif site == "mlp_out":
-        names = ("post_feedforward_layernorm",) if normed else ("mlp", "feed_forward", "block_sparse_moe")
-    else:
+    if site not in SITES:
         raise PipelineError(f"unknown site {site}; it must be one of {', '.join(SITES)}")
-    for name in names:
+    part = site.removesuffix("_out")
+    if any(hasattr(layer, name) for name in _NORMS["mlp"]):
+        return next(getattr(layer, name) for name in _NORMS[part] if hasattr(layer, name))
+    return module_at(layer, part)
+
+
+def module_at(layer: nn.Module, part: str) -> nn.Module:
+    """The module that is a layer's ``attn`` or ``mlp``."""
+    for name in _PARTS[part]:
         if hasattr(layer, name):
             return getattr(layer, name)
-    raise PipelineError(f"{type(layer).__name__} has no module for the site {site}; use resid_pre or resid_post")
+    raise PipelineError(f"{type(layer).__name__} has no module for its {part}; use resid_pre or resid_post")

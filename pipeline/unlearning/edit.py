@@ -8,9 +8,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import read_json, write_json
+from pipeline.core.files import hash_files, read_json, write_json
 
-VERSION = 2  # of edit.json and edit.safetensors; 1 had no factors and no shift
+VERSION = 3  # of edit.json and edit.safetensors; 2, which is read too, had no origin, tensors and sha256
 
 
 class Guard(NamedTuple):
@@ -22,6 +22,14 @@ class Guard(NamedTuple):
 
     weight_s: torch.Tensor
     bias: float
+
+
+class Origin(NamedTuple):
+    """What an edit was made for: hashes of the weights (``origin.hash_weights``), and the token that is never edited."""
+
+    model: str
+    dictionary: str
+    bos: int | None
 
 
 class Edit(NamedTuple):
@@ -45,6 +53,7 @@ class Edit(NamedTuple):
     shift: torch.Tensor | None = None  # float32 [d]
     weights: dict[str, torch.Tensor] = {}  # noqa: RUF012 (never mutated)
     settings: dict[str, Any] = {}  # noqa: RUF012 (the swept values that made this edit)
+    origin: Origin | None = None  # None in an edit that was not written by a run, or before version 3
 
 
 def no_edit(level: str, target: tuple[str, ...], layer: int) -> Edit:
@@ -80,9 +89,8 @@ def save_edit(folder: Path, edit: Edit) -> None:
     if edit.shift is not None:
         tensors["shift"] = edit.shift
     tensors |= {f"weights.{name}": tensor for name, tensor in edit.weights.items()}
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / "edit.safetensors"
-    )
+    file = folder / "edit.safetensors"
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
     description = {
         "version": VERSION,
         "method": edit.method,
@@ -92,6 +100,9 @@ def save_edit(folder: Path, edit: Edit) -> None:
         "groups": [list(group) for group in edit.groups],
         "guard_bias": edit.guard.bias if edit.guard else None,
         "settings": edit.settings,
+        "origin": edit.origin and edit.origin._asdict(),
+        "tensors": sorted(tensors),
+        "sha256": hash_files([file]),
     }
     write_json(folder / "edit.json", description)
 
@@ -100,18 +111,25 @@ def load_edit(folder: Path) -> Edit:
     """The edit in a folder. The folder is untrusted: a missing, damaged or contradictory file is one sentence."""
     if not (folder / "edit.json").exists():
         raise PipelineError(f"{folder} holds no edit.json; an edit is a folder such as data/unlearning/subtree/topic")
+    file = folder / "edit.safetensors"
     try:
-        edit = _read(read_json(folder / "edit.json"), load_file(folder / "edit.safetensors"))
+        description = read_json(folder / "edit.json")
+        edit = _read(description, load_file(file))
         _check_sound(edit)
-    except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError, SafetensorError) as error:
+        if description["version"] > 2 and description["sha256"] != hash_files([file]):
+            raise ValueError(f"{file.name} is not the file that was written with edit.json; copy both again")
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, SafetensorError) as error:
         raise PipelineError(f"{folder} is not a readable edit ({type(error).__name__}: {error})") from None
     return edit
 
 
 def _read(description: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Edit:
-    if description["version"] != VERSION:
-        raise ValueError(f"it has version {description['version']!r}, this program reads version {VERSION}")
-    bias = description["guard_bias"]
+    version = description["version"]
+    if version not in (2, VERSION):
+        raise ValueError(f"it has version {version!r}, this program reads versions 2 and {VERSION}")
+    if version == VERSION:
+        _check_list(description["tensors"], tensors)
+    bias, origin = description["guard_bias"], description.get("origin")
     if (bias is None) == ("guard_weight" in tensors):
         raise ValueError("of guard_bias and guard_weight one is there and the other is not")
     return Edit(
@@ -127,7 +145,15 @@ def _read(description: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Edit
         tensors.get("shift"),
         {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")},
         dict(description["settings"]),
+        None if origin is None else Origin(str(origin["model"]), str(origin["dictionary"]), origin["bos"]),
     )
+
+
+def _check_list(listed: list[str], tensors: dict[str, torch.Tensor]) -> None:
+    """Refuse tensors other than those that were written."""
+    for problem, names in (("lacks", {*listed} - {*tensors}), ("has a surplus", {*tensors} - {*listed})):
+        if names:
+            raise ValueError(f"edit.safetensors {problem} {min(names)}, by the list in edit.json; copy the edit again")
 
 
 def _check_sound(edit: Edit) -> None:

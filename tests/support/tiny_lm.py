@@ -7,12 +7,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 WORDS = tuple(f"w{i}" for i in range(60))
@@ -45,6 +51,34 @@ def neox() -> PreTrainedModel:
     """GPT-NeoX adds attention and MLP in parallel."""
     torch.manual_seed(2)
     return GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES)).eval()
+
+
+def gemma3() -> PreTrainedModel:
+    """Gemma 3: local layers with one global among them."""
+    torch.manual_seed(3)
+    config = Gemma3TextConfig(**SIZES, num_key_value_heads=1, head_dim=8, sliding_window=4, sliding_window_pattern=2)
+    return loud(Gemma3ForCausalLM(config))
+
+
+def qwen() -> PreTrainedModel:
+    torch.manual_seed(4)
+    return loud(Qwen2ForCausalLM(Qwen2Config(**SIZES, num_key_value_heads=1)))
+
+
+def gpt2() -> PreTrainedModel:
+    """GPT-2: learned positions, and linear maps whose weights are [in, out]."""
+    torch.manual_seed(5)
+    return loud(GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=16, n_layer=4, n_head=2, n_positions=64)))
+
+
+def loud(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with all weights drawn anew, large enough for every part of it to be felt in the logits."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            weight.copy_(0.4 * noise if weight.ndim > 1 else weight + 0.3 * noise)
+    return model.eval()
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
