@@ -6,10 +6,10 @@ Asked are the target's unlabelled entities, and what must stay among the unlabel
 
 import numpy as np
 
+from pipeline.corpus.targets import relations
 from pipeline.evaluation.forgetting import Exam
 from pipeline.evaluation.statistics import Figures
 from pipeline.unlearning.case import Case
-from pipeline.unlearning.damage import relations
 from pipeline.unlearning.weights.few_shot import completed, labelled_entities
 
 RETRIEVERS = ("tree", "residual", "residual_tree", "flat", "tfidf_expanded", "shuffled_tree", "oracle")

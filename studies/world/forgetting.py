@@ -3,9 +3,9 @@
 import time
 
 from pipeline.evaluation.forgetting import Exam, forgetting_figures
+from pipeline.params import Params
 from pipeline.unlearning.case import Case, Choice, sweep
 from pipeline.unlearning.edit import no_edit
-from pipeline.unlearning.settings import UnlearningSettings
 from pipeline.unlearning.subject import open_case
 from pipeline.unlearning.weights import group_adapter
 from studies.world.homes import Home
@@ -14,11 +14,11 @@ from studies.world.homes import Home
 TWINS = {"group_adapter_flat": "flat_frequency", "group_adapter_random": "random_groups"}
 
 
-def case_of(home: Home, level: str, node: int, settings: UnlearningSettings, seed: int) -> Case:
+def case_of(home: Home, level: str, node: int, params: Params, seed: int) -> Case:
     """The case of forgetting one node."""
     subject = home.subject._replace(targets={level: home.nodes[level][node]})
-    case = open_case(subject, home.forest, home.firing, level, settings, seed)
-    return case._replace(documents=home.documents)
+    case = open_case(subject, home.forest, home.firing, level, params.unlearning, seed)
+    return case._replace(documents=home.documents, scope=params.scope)
 
 
 def forgetting_cell(exam: Exam, case: Case, method: str) -> dict:

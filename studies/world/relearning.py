@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from transformers import PreTrainedModel
 
+from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import ask
 from pipeline.unlearning.apply import applied, swapped
 from pipeline.unlearning.case import Case
-from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.weights.examples import Example, answered, documents, whole
 from studies.attacks import in_context, relearn, rounded

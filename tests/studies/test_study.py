@@ -11,6 +11,7 @@ from studies.world.homes import without
 from studies.world.relearning import halves
 from studies.world.settings import FILE, StudySettings, read_study
 from studies.world.tables import AREAS, CUT_PAIRS, cuts, given, headline, paired_in_worlds, reach
+from tests.support.cases import case_with
 from tests.support.settings import recommended
 
 # One seed, one topic, one method, and nothing else.
@@ -216,3 +217,17 @@ def test_the_model_that_was_never_taught_is_trained_once_and_kept(tmp_path: Path
     stamp = (tmp_path / "never_taught/model.safetensors").stat().st_mtime_ns
     never_taught(tmp_path, (0,), settings, 0)
     assert (tmp_path / "never_taught/model.safetensors").stat().st_mtime_ns == stamp, "not trained again"
+
+
+def test_a_case_knows_the_pool_and_how_to_search_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retrievers of few-shot cells read both."""
+    from types import SimpleNamespace
+
+    from studies.world import forgetting
+
+    subject = SimpleNamespace(_replace=lambda targets: targets)
+    home = SimpleNamespace(subject=subject, nodes={"topic": [("d", "t")]}, forest=None, firing=None, documents="pool")
+    params = SimpleNamespace(unlearning=None, scope="how")
+    monkeypatch.setattr(forgetting, "open_case", lambda targets, *_: case_with(target=targets["topic"]))
+    case = forgetting.case_of(home, "topic", 0, params, 0)
+    assert (case.target, case.documents, case.scope) == (("d", "t"), "pool", "how")
