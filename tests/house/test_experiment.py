@@ -184,6 +184,7 @@ def test_first_call_applies_the_overlay_and_exports(finished: Path) -> None:
     ]
     assert total(run) == 3 * (10 + 45)
     assert "domains: 3" in (run / "params.yaml").read_text()
+    assert json.loads((run / "times/count.json").read_text())["machine"]["threads"] == 1, "what was in force"
     assert os.access(run / "report/index.html", os.W_OK)
 
 
