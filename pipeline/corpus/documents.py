@@ -11,14 +11,19 @@ from pipeline.corpus.splits import row_key, text_key
 class Document(NamedTuple):
     """A text, its place in the tree (empty: general), what sort it is.
 
-    ``key`` identifies the row that it came from, ``same`` the text of that row: other rows may have it too.
+    ``key`` identifies the row that it came from, ``whole`` is the text of that row, of which it may be a passage.
     """
 
     text: str
     path: tuple[str, ...]
     kind: str
     key: str
-    same: tuple[str, ...]
+    whole: str
+
+    @property
+    def same(self) -> tuple[str, ...]:
+        """What other rows may say too: the whole text."""
+        return (text_key(self.whole),)
 
 
 def documents(rows: Iterable[Row], source: TextSource) -> Iterator[Document]:
@@ -32,9 +37,9 @@ def documents(rows: Iterable[Row], source: TextSource) -> Iterator[Document]:
             text = fill(source.template, row).strip()
         if len(text) < source.min_characters:
             continue
-        path, key, same = place(source, number), row_key(row), (text_key(text),)
+        path, key = place(source, number), row_key(row)
         for piece in passages(text, source.passage_characters) if source.passage_characters else [text]:
-            yield Document(piece, path, source.kind, key, same)
+            yield Document(piece, path, source.kind, key, text)
         taken += 1
         if taken == source.documents:
             return

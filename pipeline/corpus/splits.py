@@ -4,6 +4,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 Split = Literal["train", "dev", "test"]
@@ -33,6 +34,7 @@ def row_key(row: Mapping[str, Any]) -> str:
     return _hash(" ".join(text.casefold().split()))
 
 
+@lru_cache(maxsize=16)  # the passages of one text ask one after another
 def text_key(text: str) -> str:
     """What identifies a text or a prompt, without regard to case, white space and how its accents are encoded."""
     return _hash(" ".join(unicodedata.normalize("NFKC", text).casefold().split()))

@@ -96,14 +96,25 @@ def load_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
     A padding token that the model's embedding has no row for is taken from it; ``pad_right`` needs none.
     """
     source = model_source(model_dir)
-    if Path(source.id).is_dir() and not list(Path(source.id).glob("*token*")):
-        raise PipelineError(f"{source.id} has no tokenizer; save the model's tokenizer into that folder")
+    if Path(source.id).is_dir():
+        _check_fast(source)
     with _opening(source, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(source.id, revision=source.revision, trust_remote_code=False)
+    _check_fast(source)  # of a hub model: now the cache has what there is
     rows = vocabulary_size(_load_config(source).get_text_config().to_dict())
     if rows is not None and tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= rows:
         tokenizer.pad_token = None
     return tokenizer
+
+
+def _check_fast(source: ModelSource) -> None:
+    """Refuse a model without the one file that later stages read single tokens from."""
+    folder = model_files(source.id, source.revision)
+    if folder is not None and not (folder / "tokenizer.json").is_file():
+        raise PipelineError(
+            f"{source.id} has no tokenizer.json, the file of a fast tokenizer; save one with the model and give that "
+            "folder (`AutoTokenizer.from_pretrained(...).save_pretrained(folder)`)"
+        )
 
 
 def leading_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:

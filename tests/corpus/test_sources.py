@@ -18,7 +18,11 @@ def files(folder: Path, name: str) -> CorpusSettings:
     text = TextSource(file=name)
     return recommended(
         CorpusSettings,
-        source="files", folder=str(folder), training_text=(text,), texts=(text,), probes=(ProbeSource(file=name),)
+        source="files",
+        folder=str(folder),
+        training_text=(text,),
+        texts=(text,),
+        probes=(ProbeSource(file=name),),
     )
 
 
@@ -47,7 +51,7 @@ def test_a_model_folder_needs_config_tokenizer_and_weights(tmp_path: Path) -> No
     for lacking, add in (
         ("is missing", None),
         ("has no config.json", "."),
-        ("has no tokenizer", "config.json"),
+        ("has no tokenizer.json, the file of a fast tokenizer", "config.json"),
         ("has no weights", "tokenizer.json"),
     ):
         if add:
@@ -149,3 +153,33 @@ def test_a_failing_data_set_carries_its_cause(monkeypatch: pytest.MonkeyPatch) -
         list(hub.read_dataset(TextSource(dataset="owner/texts", name="all")))
     assert "https://huggingface.co/datasets/owner/texts" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_template_that_cannot_be_filled_is_refused_before_any_stage(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    good = files(tmp_path, "a.jsonl")
+    for change, where in (
+        ({"texts": (TextSource(file="a.jsonl", template="{text"),)}, "has a stray brace"),
+        ({"training_text": (TextSource(file="a.jsonl", template="no column"),)}, "names no column"),
+        ({"probes": (ProbeSource(file="a.jsonl", prompt="{question:>9}"),)}, "asks for a format of `question`"),
+    ):
+        with pytest.raises(PipelineError, match=rf"a\.jsonl: the template .* {where}"):
+            check_sources(good.but(**change), "train")
+
+
+def test_a_data_set_that_is_a_script_is_refused_and_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def load(*_: Any, trust_remote_code: bool | None = None, **__: Any) -> None:
+        told.append(trust_remote_code)
+        raise ValueError("Please pass the argument `trust_remote_code=True` to allow custom code to be run.")
+
+    monkeypatch.setattr(hub.datasets, "load_dataset", load)
+    monkeypatch.setattr(hub.datasets, "load_dataset_builder", load)
+    monkeypatch.setattr(hub, "offline", lambda: True)
+    source = TextSource(dataset="owner/texts")
+    for read in (lambda: list(hub.read_dataset(source)), lambda: hub.commit(source)):
+        with pytest.raises(PipelineError, match="it is a script, and code from the hub is not run"):
+            read()
+    assert not hub.cached(source)
+    assert told == [False, False, False]
