@@ -21,10 +21,9 @@ from pipeline.corpus.cells import (
     template_parts,
     text_of,
 )
-from pipeline.corpus.settings import ProbeSource
+from pipeline.corpus.settings import N_OPTIONS, ProbeSource
 from pipeline.corpus.splits import row_key, text_key
 
-N_OPTIONS = 4
 LETTERS = string.ascii_uppercase[:N_OPTIONS]
 
 

@@ -9,6 +9,8 @@ from pipeline.core.settings import Count, CountOrZero, PositiveShare, Settings, 
 
 FILE_FORMATS = (".jsonl", ".csv", ".parquet", ".txt")
 WORLD_LEVELS = ("domain", "topic", "entity")
+N_OPTIONS = 4  # of every question
+CHANCE = 1 / N_OPTIONS
 
 
 class Source(Settings):

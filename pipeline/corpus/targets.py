@@ -38,6 +38,11 @@ def relation(path: Sequence[str], target: Sequence[str]) -> Relation:
     return "other"
 
 
+def relations(items: Sequence[Mapping], target: Sequence[str]) -> list[str]:
+    """The relation of every probe or text to the target."""
+    return [relation(item["path"], target) for item in items]
+
+
 # Unlearning learns from the first, chooses by the second and reports on the last.
 NEEDED = {"texts": ("train", "dev", "test"), "probes": ("dev", "test")}
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from pipeline.core.files import read_json
 from pipeline.core.progress import track
-from pipeline.corpus.targets import relation
+from pipeline.corpus.targets import relation, relations
 from pipeline.evaluation.statistics import Figures, ratio_error
 from pipeline.unlearning.bench import Bench, Outcome
-from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit, load_edit, no_edit
 from pipeline.unlearning.subject import Subject
 

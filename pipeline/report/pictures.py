@@ -11,9 +11,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.corpus.settings import CHANCE
 from pipeline.report.evidence import INTERVAL, Evidence, Figures
 from pipeline.report.methods import CATEGORY, in_order, kind_of
-from pipeline.report.verdict import CHANCE
 
 # Okabe & Ito 2008, those with enough contrast on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")

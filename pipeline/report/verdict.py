@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pipeline.corpus.settings import CHANCE
 from pipeline.report.evidence import CLAMPED, INTERVAL, Evidence
 from pipeline.report.methods import kind_of
 
-CHANCE = 0.25  # four options
 NEAR_CHANCE = 0.10  # of multiple choice, either side
 GONE = 0.10  # cloze
 FEW = 0.15  # half an interval of multiple choice that says little

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import (
     ExamBatch,
     InputBatch,
@@ -72,6 +73,13 @@ class Bench:
             with capture(self.model, {"resid": (self.layer, "resid_post")}) as seen:
                 self.model(input_ids=batch.ids_bt.to(device), attention_mask=batch.mask_bt.to(device))
             yield seen["resid"]
+
+    def inputs(self, target: Sequence[str]) -> Iterator[tuple[InputBatch, torch.Tensor, list[str]]]:
+        """Every batch with its residuals and, row by row, how its probe or text stands to the target."""
+        of_probe, of_text = relations(self.probes, target), relations(self.texts, target)
+        for i, (batch, resid_btd) in enumerate(zip(self.batches, self.resid, strict=True)):
+            of_item = of_probe if i < len(self.exam) else of_text
+            yield batch, resid_btd, [of_item[item] for item, _ in batch.rows]
 
     def editable(self, batch: InputBatch) -> torch.Tensor:
         """True where a token may be edited: neither ``<bos>`` nor padding."""

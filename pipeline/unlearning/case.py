@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import PipelineError
+from pipeline.corpus.targets import relations
 from pipeline.scope.documents import Documents
 from pipeline.scope.settings import ScopeSettings
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.bench import Bench, Outcome
-from pipeline.unlearning.damage import Damage, damage, relations
+from pipeline.unlearning.damage import Damage, damage
 from pipeline.unlearning.edit import Edit, clamped, no_edit
 from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.methods import METHODS

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import torch
 
-from pipeline.corpus.targets import relation
+from pipeline.corpus.settings import CHANCE
+from pipeline.corpus.targets import relations
 from pipeline.unlearning.bench import Bench, Outcome
-
-CHANCE = 0.25  # four options
 
 
 class Damage(NamedTuple):
@@ -41,11 +40,6 @@ class Damage(NamedTuple):
         remains = max(0.0, self.forget_cloze - 0.05) + 2 * max(0.0, abs(self.forget_choice - CHANCE) - margin)
         drops = [drop for drop in (self.sibling_drop, self.other_drop, self.general_drop) if drop is not None]
         return remains + max([0.0, *drops]) / 100 + max(0.0, (self.perplexity_ratio or 1.0) - 1)
-
-
-def relations(items: Sequence[dict], target: Sequence[str]) -> list[str]:
-    """The relation of every probe or text to the target."""
-    return [relation(item["path"], target) for item in items]
 
 
 def damage(bench: Bench, target: Sequence[str], before: Outcome, after: Outcome) -> Damage:

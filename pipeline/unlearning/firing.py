@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from pipeline.corpus.targets import relations
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.damage import relations
 
 RETAINED = ("sibling", "other", "general")  # relations to a target whose knowledge must stay
 

@@ -21,7 +21,6 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Candidates, Case
-from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Guard
 
 
@@ -80,14 +79,11 @@ def set_basis(sets: list[np.ndarray], d_sae: int) -> sparse.csr_array:
 @torch.no_grad()
 def largest_codes(bench: Bench, target: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The largest code of each latent over each input, [n, s], and whether the input belongs to the target."""
-    probe_labels = [name == "forget" for name in relations(bench.probes, target)]
-    text_labels = [name == "forget" for name in relations(bench.texts, target)]
     rows, labels = [], []
-    for i, (batch, resid_btd) in enumerate(zip(bench.batches, bench.resid, strict=True)):
+    for batch, resid_btd, of_row in bench.inputs(target):
         codes_bts = bench.dictionary.encode(resid_btd.float())
         rows.append(torch.where(bench.editable(batch)[..., None], codes_bts, 0.0).amax(1).cpu())
-        source = probe_labels if i < len(bench.exam) else text_labels
-        labels += [source[item] for item, _ in batch.rows]
+        labels += [name == "forget" for name in of_row]
     return torch.cat(rows).numpy(), np.array(labels)
 
 
@@ -101,11 +97,9 @@ def fixed_vector(case: Case) -> Candidates:
 
 def difference_of_means(bench: Bench, target: tuple[str, ...]) -> torch.Tensor:
     """Mean residual over the target's tokens minus that over all other tokens, float32 [d]."""
-    of_item = [relations(bench.probes, target), relations(bench.texts, target)]
     sums, counts = torch.zeros(2, bench.dictionary.d_model, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-    for i, (batch, resid_btd) in enumerate(zip(bench.batches, bench.resid, strict=True)):
-        source = of_item[i >= len(bench.exam)]
-        inside_b = torch.tensor([source[item] == "forget" for item, _ in batch.rows])
+    for batch, resid_btd, of_row in bench.inputs(target):
+        inside_b = torch.tensor([name == "forget" for name in of_row])
         editable_bt = bench.editable(batch).cpu()
         for side, rows_b in enumerate((inside_b, ~inside_b)):
             where_bt = editable_bt & rows_b[:, None]

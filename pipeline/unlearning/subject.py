@@ -11,15 +11,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, read_jsonl
-from pipeline.corpus.targets import check_targets, choose_targets
+from pipeline.corpus.targets import check_targets, choose_targets, relations
 from pipeline.language_model.loading import load_model, load_tokenizer
+from pipeline.language_model.structure import check_stream, check_upper_layers
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.scope.documents import Documents, open_documents
 from pipeline.tree.feature_tree import FeatureTree, load_tree
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Case, draw
-from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.firing import Firing, count_firing
 from pipeline.unlearning.settings import UnlearningSettings
@@ -68,8 +68,11 @@ def open_subject(
     probes, texts = list(read_jsonl(corpus_dir / "probes.jsonl")), list(read_jsonl(corpus_dir / "texts.jsonl"))
     targets = choose_targets(read_json(corpus_dir / "corpus.json")["nodes"], chosen)
     check_targets(targets, texts, probes)
+    model = load_model(model_dir, device=device)
+    check_stream(model, settings.layer)
+    check_upper_layers(model, settings.layer)
     return Subject(
-        load_model(model_dir, device=device),
+        model,
         load_tokenizer(model_dir),
         load_dictionary(sae_dir).to(device),
         settings.layer,

@@ -88,6 +88,7 @@ def test_the_vector_is_the_difference_of_means_without_special_tokens():
         dictionary=SimpleNamespace(d_model=2),
         editable=lambda batch: editable,
     )
+    bench.inputs = lambda target: Bench.inputs(bench, target)
     assert difference_of_means(bench, TARGET).tolist() == [2.0, -4.0]
 
 

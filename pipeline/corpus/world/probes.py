@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pipeline.corpus.settings import N_OPTIONS
 from pipeline.corpus.world.knowledge import Fact, World
 from pipeline.corpus.world.words import general_facts
 
@@ -57,9 +58,6 @@ def prompt(fact: Fact, template: tuple[int, str]) -> str:
 def sentence(fact: Fact, template: tuple[int, str]) -> str:
     """The whole sentence."""
     return f"{prompt(fact, template)} {fact.value} ."
-
-
-N_OPTIONS = 4
 
 
 def fact_probes(world: World, seed: int) -> Iterator[dict]:

@@ -21,10 +21,10 @@ from sae_bench.evals.unlearning.utils import eval as one_sae
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json
+from pipeline.corpus.settings import CHANCE
 from pipeline.saebench.job import Job
 from pipeline.saebench.sae import NamedSAEs
 
-CHANCE = 0.25  # four options
 RETAIN_GATE = 0.99  # sae-bench's own: share of retained questions that must still be answered
 NEIGHBOUR_GATE = 0.95
 

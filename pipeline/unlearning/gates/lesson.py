@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import Question
 from pipeline.language_model.hooks import upper_layers
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Case
-from pipeline.unlearning.damage import relations
 from pipeline.unlearning.firing import RETAINED
 from pipeline.unlearning.weights.losses import option_scores_of
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import pad_right
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.damage import relations
 
 PROBE_TOKENS = 16  # about the length of a probe with its answer
 

@@ -18,9 +18,9 @@ from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
 from pipeline.language_model.hooks import decoder_layers, rewriting
+from pipeline.language_model.structure import is_transposed, linear_maps
 from pipeline.unlearning.apply import rewrite
 from pipeline.unlearning.case import Candidates, Case
-from pipeline.unlearning.damage import relations
 from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.fine_tuning import preferring
@@ -30,15 +30,17 @@ RANK = 32  # directions that an adapter may act on
 
 
 class LowRank(nn.Module):
-    """``W -> W + C D`` with D [r, in] fixed and C [out, r] trained from zero."""
+    """``W -> W + C D`` with D [r, in] fixed and C [out, r] trained from zero; a map may keep its W transposed."""
 
-    def __init__(self, n_out: int, directions_rd: torch.Tensor) -> None:
+    def __init__(self, n_out: int, directions_rd: torch.Tensor, transposed: bool = False) -> None:
         super().__init__()
+        self.transposed = transposed
         self.register_buffer("directions_rd", directions_rd)
         self.change_or = nn.Parameter(torch.zeros(n_out, len(directions_rd), device=directions_rd.device))
 
-    def forward(self, weight_od: torch.Tensor) -> torch.Tensor:
-        return weight_od + (self.change_or @ self.directions_rd).to(weight_od.dtype)
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        change_od = self.change_or @ self.directions_rd
+        return weight + (change_od.T if self.transposed else change_od).to(weight.dtype)
 
 
 def candidates(case: Case) -> Candidates:
@@ -58,13 +60,18 @@ def adapted(case: Case, groups: Edit) -> PreTrainedModel:
     felt = felt_directions(case, groups, RANK)
     model = copy.deepcopy(case.train.model).requires_grad_(False)
     modules = dict(model.named_modules())
-    adapters = {name: LowRank(len(modules[name].weight), directions_rd) for name, directions_rd in felt.items()}
+    adapters = {name: _adapter(modules[name], directions_rd) for name, directions_rd in felt.items()}
     for name, adapter in adapters.items():
         parametrize.register_parametrization(modules[name], "weight", adapter)
     parameters = [adapter.change_or for adapter in adapters.values()]
     terms = terms_of(case, model, full_lesson(case), settings, preferring(), Attacker)
     two_phases(parameters, terms, settings)
     return _merged(case.train.model, adapters)
+
+
+def _adapter(linear: nn.Module, directions_rd: torch.Tensor) -> LowRank:
+    transposed = is_transposed(linear)
+    return LowRank(linear.weight.shape[1 if transposed else 0], directions_rd, transposed)
 
 
 def _merged(model: PreTrainedModel, adapters: dict[str, LowRank]) -> PreTrainedModel:
@@ -82,9 +89,7 @@ def felt_directions(case: Case, groups: Edit, rank: int) -> dict[str, torch.Tens
     The change is that between the model as it is and the model with the groups masked (set to zero where they fire).
     """
     model, masked = case.train.model, groups._replace(values=torch.zeros_like(groups.values))
-    names = {module: name for name, module in model.named_modules()}
-    above = decoder_layers(model)[case.layer + 1 :]
-    linear = {names[module]: module for module in above.modules() if isinstance(module, nn.Linear)}
+    linear = linear_maps(model, range(case.layer + 1, len(decoder_layers(model))))
     change = {name: [] for name in linear}
     for plain, edited in zip(_inputs(case, linear, None), _inputs(case, linear, masked), strict=True):
         for name in linear:
@@ -104,15 +109,12 @@ def _inputs(case: Case, linear: dict[str, nn.Linear], masked: Edit | None) -> It
     bench, seen = case.train, {}
 
     def keep(name: str) -> object:
-        return module_of[name].register_forward_pre_hook(lambda _, args: seen.__setitem__(name, args[0]))
+        return linear[name].register_forward_pre_hook(lambda _, args: seen.__setitem__(name, args[0]))
 
-    module_of = linear
     handles = [keep(name) for name in linear]
-    of_item = [relations(bench.probes, case.target), relations(bench.texts, case.target)]
     try:
-        for i, batch in enumerate(bench.batches):
-            source = of_item[i >= len(bench.exam)]
-            rows = [row for row, (item, _) in enumerate(batch.rows) if source[item] == "forget"]
+        for batch, _, of_row in bench.inputs(case.target):
+            rows = [row for row, name in enumerate(of_row) if name == "forget"]
             if not rows:
                 continue
             editable_bt = bench.editable(batch)[rows]

@@ -2,7 +2,7 @@
 
 Loss = mean |h(x) - c u|^2 on the target + w mean |h(x) - h_original(x)|^2 on what is kept, h the residual stream that
 leaves the edited layer, u a random unit vector, c a multiple of the stream's mean norm; both terms are in units of the
-original's mean |h|^2. Only the last linear map of each layer up to it (the MLP's output) is trained. Calibration
+original's mean |h|^2. Only the output map of the MLP of each layer up to it is trained. Calibration
 follows as for the other methods, with the same hold.
 """
 
@@ -10,10 +10,10 @@ import copy
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
-from pipeline.language_model.hooks import capture, decoder_layers
+from pipeline.language_model.hooks import capture
+from pipeline.language_model.structure import output_map
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.weights.examples import Padded, draw, padded
 from pipeline.unlearning.weights.losses import indifference, option_scores
@@ -33,7 +33,7 @@ def steered(case: Case) -> PreTrainedModel:
     settings, original, layer = case.settings.rmu, case.train.model, case.layer
     lesson, pad, rng = full_lesson(case), case.train.tokenizer.pad_token_id, np.random.default_rng(case.seed)
     model = copy.deepcopy(original).requires_grad_(False)
-    parameters = [_output_map(decoder_layers(model)[i]).weight.requires_grad_(True) for i in _trained_layers(layer)]
+    parameters = [output_map(model, i).weight.requires_grad_(True) for i in _trained_layers(layer)]
     norm, power = _scale(case)
     width = model.config.get_text_config().hidden_size
     towards_d = torch.from_numpy(rng.standard_normal(width)).float().to(model.device)
@@ -65,11 +65,6 @@ def steered(case: Case) -> PreTrainedModel:
 
 def _trained_layers(layer: int) -> range:
     return range(max(0, layer - N_LAYERS + 1), layer + 1)
-
-
-def _output_map(layer: nn.Module) -> nn.Linear:
-    """The last linear map of a decoder layer."""
-    return [module for module in layer.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def _states(model: PreTrainedModel, batch: Padded, layer: int) -> torch.Tensor:

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import Question, tokenize
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Candidates, Case
-from pipeline.unlearning.damage import relations
 from pipeline.unlearning.settings import PhaseSettings
 from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.examples import Example, by_length, documents, draw, examples, padded
