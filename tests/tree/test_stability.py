@@ -9,6 +9,8 @@ from scipy.cluster.hierarchy import dendrogram
 
 from pipeline.codes.store import SparseCodes
 from pipeline.codes.writer import CodesWriter
+from pipeline.core.yaml_text import as_yaml
+from pipeline.params import resolve
 from pipeline.tree import bootstrap
 from pipeline.tree.bootstrap import group_of_document, group_sums, replicate
 from pipeline.tree.correlation import computing, correlate, plan_for
@@ -18,6 +20,7 @@ from pipeline.tree.stability import CutStability, node_stability, plateaus, stab
 from pipeline.tree.units import Source
 from stages.build_dendrogram import main as build_dendrogram_stage
 from stages.correlate import main as correlate_stage
+from tests.support.settings import ROOT
 
 
 def planted(n_documents=300, tokens=8, families=6, children=5, seed=0):
@@ -113,9 +116,10 @@ def test_both_stages_on_a_small_store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     written(tmp_path / "data/features.zarr", *planted())
-    (tmp_path / "data/params.yaml").write_text(
-        "correlation: {memory_mib: 64, dense: true}\ndendrogram: {bootstraps: 3}\n"
-    )
+    changes = {"correlation": {"dense": True}, "dendrogram": {"bootstraps": 3}}
+    changes |= {"machine": {"correlation_memory_mib": 64}}
+    params = resolve(ROOT / "params.yaml", tmp_path, None, [changes]).params
+    (tmp_path / "data/params.yaml").write_text(as_yaml(params.plain()))
     said = correlate_stage()
     assert "token: 2,400 units, 30 of 30 latents fire (0 dead" in said
     assert "document: 300 units" in said

@@ -78,8 +78,8 @@ def test_the_workers_of_a_scheduler_give_the_same_bits(codes, expected, monkeypa
 MEASURE = """
 import sys
 from pathlib import Path
-from pipeline.hierarchy.correlation import computing, correlate, plan_for
-from pipeline.hierarchy.source import Source
+from pipeline.tree.correlation import computing, correlate, plan_for
+from pipeline.tree.units import Source
 
 def status(key):
     lines = Path("/proc/self/status").read_text().splitlines()
