@@ -42,12 +42,15 @@ def file_path(source: Source, folder: str) -> Path:
 def check_file(path: Path) -> None:
     """Refuse, by its first bytes, a file that is not there, holds nothing, or is not what its name says."""
     try:
-        present, size = path.is_file(), path.stat().st_size if path.exists() else 0
-    except OSError as error:
+        _check_start(path)
+    except OSError as error:  # no right to read it, a name too long, a disk that fails
         raise PipelineError(f"corpus file {path} can't be read: {error.strerror}") from None
-    if not present:
+
+
+def _check_start(path: Path) -> None:
+    if not path.is_file():
         raise PipelineError(f"corpus file {path} is missing; put it there or change `corpus.folder` or `file`")
-    if size == 0:
+    if path.stat().st_size == 0:
         raise PipelineError(f"corpus file {path} is empty; it must hold at least one row")
     if is_lfs_pointer(path):
         raise PipelineError(f"corpus file {path} is a pointer of git LFS, not the text; run `git lfs pull` there")

@@ -30,7 +30,7 @@ def check_model(source: str, revision: str | None, context_length: int) -> None:
     folder = model_files(source, revision)
     if folder is None:
         return
-    check_folder(folder)
+    check_folder(folder, in_cache=folder != home(source))
     if (folder / "tokenizer.json").exists():
         _read_mapping(folder / "tokenizer.json")
     positions = max_positions(read_config(folder / "config.json"))
@@ -41,8 +41,11 @@ def check_model(source: str, revision: str | None, context_length: int) -> None:
         )
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder of model files that cannot be opened, or not without running code from it."""
+def check_folder(folder: Path, in_cache: bool) -> None:
+    """Refuse a folder of model files that cannot be opened, or not without running code from it.
+
+    ``in_cache``: what a folder in the local cache of the hub lacks has not been fetched yet, which is no fault.
+    """
     config = read_config(folder / "config.json")
     _check_architecture(config, folder)
     if (folder / "tokenizer_config.json").exists():
@@ -53,7 +56,10 @@ def check_folder(folder: Path) -> None:
             "(`merge_and_unload` of peft) or remove it"
         )
     for file in weight_files(folder):
-        safetensors_header(file)
+        if file.is_file():
+            safetensors_header(file)
+        elif not in_cache:
+            raise PipelineError(f"{folder} lacks the weights {file.name}; copy or save the model again")
 
 
 def layer_count(source: str, revision: str | None) -> int | None:
@@ -170,15 +176,11 @@ def _is_known(config: Mapping[str, Any]) -> bool:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that transformers reads the weights from; one that the index names and the folder lacks is refused."""
+    """The files that transformers reads the weights from, whether they are there or not."""
     if (folder / WEIGHTS).exists() or not (folder / INDEX).exists():
-        names: Iterable[Any] = [WEIGHTS]
-    else:
-        shards = _read_mapping(folder / INDEX).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise PipelineError(f"{folder / INDEX} names no weights; copy or save the model again")
-        names = dict.fromkeys(shards.values())
-    for name in names:
-        if not isinstance(name, str) or not (folder / name).is_file():
-            raise PipelineError(f"{folder} lacks the weights {name}; copy or save the model again")
+        return [folder / WEIGHTS]
+    shards = _read_mapping(folder / INDEX).get("weight_map")
+    names = list(dict.fromkeys(map(str, shards.values()))) if isinstance(shards, dict) else []
+    if not names:
+        raise PipelineError(f"{folder / INDEX} names no weights; copy or save the model again")
     return [folder / name for name in names]

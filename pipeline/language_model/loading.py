@@ -154,7 +154,7 @@ def model_identity(model_dir: Path) -> dict[str, str | None]:
 def _load_config(source: ModelSource) -> PreTrainedConfig:
     folder = model_files(source.id, source.revision)
     if folder is not None:
-        check_folder(folder)
+        check_folder(folder, in_cache=not Path(source.id).is_dir())
     with _opening(source, "model"):
         config = AutoConfig.from_pretrained(source.id, revision=source.revision, trust_remote_code=False)
     if not hasattr(config.get_text_config(), "num_hidden_layers"):

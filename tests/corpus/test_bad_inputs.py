@@ -207,6 +207,16 @@ def test_a_parquet_file_that_is_cut_damaged_or_names_a_column_twice(tmp_path: Pa
         list(read_file(path))
 
 
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "a.txt").write_text("x")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PipelineError, match=r"corpus file .*a\.txt can't be read: Permission denied"):
+        check_file(tmp_path / "a.txt")
+
+
 def test_paths_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no home folder is known for its `~`"):
         file_path(Source(file="~nobody-of-this-name/a.txt"), "")

@@ -17,6 +17,7 @@ from pipeline.core.weight_files import safetensors_header
 from pipeline.language_model.checks import check_model, layer_count, max_positions, model_files, read_config
 from pipeline.language_model.loading import load_model, load_tokenizer, model_source
 from pipeline.language_model.token_text import TokenText
+from tests.support import hub_cache
 from tests.support.tiny_lm import gemma, save_model
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 5\n"
@@ -203,6 +204,18 @@ def test_a_home_folder_is_found_everywhere(tmp_path: Path, monkeypatch: pytest.M
 def test_a_hub_model_that_is_not_in_the_cache_is_asked_nothing() -> None:
     assert model_files("nobody/nothing", None) is None
     check_model("nobody/nothing", None, 64)
+
+
+def test_what_the_cache_of_the_hub_has_not_fetched_yet_is_no_fault(tmp_path: Path, monkeypatch: Any) -> None:
+    snapshot = hub_cache.model_folder(tmp_path, "owner/model")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    whole = save_model(tmp_path / "m")
+    (snapshot / "config.json").write_bytes((whole / "config.json").read_bytes())
+    check_model("owner/model", None, 64)
+    assert layer_count("owner/model", None) == 4
+    (snapshot / WEIGHTS).write_bytes((whole / WEIGHTS).read_bytes()[:-1])
+    with pytest.raises(PipelineError, match="is cut off"):
+        check_model("owner/model", None, 64)
 
 
 def test_a_tokenizer_file_of_something_else(tmp_path: Path) -> None:
