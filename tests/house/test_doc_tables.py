@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from studies.recommended import recommended
 from studies.tables import MARKED, PAGES, ROOT, filled, names
 
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -33,3 +34,16 @@ def test_paths_in_backquotes_exist(page: Path) -> None:
     """``tests/sae/test_training.py``, ``pipeline/scope/``: what a page names is there, or is for the reader to make."""
     named = re.findall(r"`((?:pipeline|stages|studies|benchmarks|tests|docs|runs)/[\w./-]*)`", page.read_text("utf-8"))
     assert not [path for path in named if path not in TO_MAKE and not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "data/README.md"], ids=[*IDS, "data/README.md"])
+def test_settings_in_backquotes_exist(page: Path) -> None:
+    """``unlearning.more_methods``: a dotted name that starts with a section is a key of params.yaml."""
+    sections = recommended().plain()
+    for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)", page.read_text(encoding="utf-8")):
+        found, *keys = name.split(".")
+        at = sections.get(found, {})
+        if found in sections and keys[-1] not in ("zarr", "json"):  # files have their names too
+            for key in keys:
+                assert key in at, name
+                at = at[key]
