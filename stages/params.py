@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.core.files import contents, write_text
 from pipeline.core.yaml_text import as_yaml
 from pipeline.corpus.sources import check_sources, is_folder, local_files
-from pipeline.language_model.checks import layer_count
+from pipeline.language_model.checks import check_model, layer_count
 from pipeline.params import check_layers, resolve
 from stages import PARAMS, run
 
@@ -19,7 +19,10 @@ def main() -> str:
     params, model = resolved.params, resolved.params.language_model
     check_sources(params.corpus, model.source, model.revision)
     inputs = local_files(params.corpus)
+    if params.sae.pretrained and is_folder(params.sae.pretrained):
+        inputs.append(Path(params.sae.pretrained).expanduser())
     if model.source != "train":
+        check_model(model.source, model.revision, params.activations.context_length)
         n_layers = layer_count(model.source, model.revision)
         if n_layers is not None:
             check_layers(params.activations, n_layers, model.source)

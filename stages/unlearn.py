@@ -24,7 +24,7 @@ def main() -> str:
     scope = read_section(PARAMS, ScopeSettings, "scope")
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     targets = choose_targets(read_json(CORPUS / "corpus.json")["nodes"], settings.targets)
-    sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, shared, machine, activations, scope, settings)
+    sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, targets, shared, machine, activations, scope, settings)
     with building(UNLEARNING) as folder:
         write_json(folder / "targets.json", targets)
         cells = [

@@ -227,7 +227,7 @@ def test_refusals_while_writing(tmp_path: Path, changes: dict[str, Any], sentenc
         ({"texts": [{"file": "a.txt", "templat": "x"}]}, r"corpus\.texts\[0\]\.templat`; did you mean `template`"),
         ({"probes": [{"file": "a.csv", "prompt": "{choices} Answer:"}]}, "needs `choices`"),
         ({"probes": [{"file": "a.csv", "prompt": "{question} "}]}, "must not end in a space"),
-        ({"levels": []}, "`corpus.levels` is ...; it must be a list with at least 1 value"),
+        ({"levels": []}, r"`corpus.levels` is \[\]; it must be a list with at least 1"),
         ({"source": "hub"}, "must be one of world, files"),
     ],
 )

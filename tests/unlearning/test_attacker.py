@@ -19,7 +19,11 @@ from tests.support.tiny_lm import WORDS, gemma, word_tokenizer
 TOKENIZER = word_tokenizer()
 PAD = TOKENIZER.pad_token_id
 EXAMPLES = answered(
-    [{"prompt": f"{WORDS[i]} {WORDS[i + 1]}", "answer": WORDS[i + 2]} for i in range(0, 24, 3)], TOKENIZER
+    [
+        {"prompt": f"{WORDS[i]} {WORDS[i + 1]}", "answer": WORDS[i + 2], "options": [WORDS[i + 2]]}
+        for i in range(0, 24, 3)
+    ],
+    TOKENIZER,
 )
 BATCH = padded(EXAMPLES, PAD, torch.device("cpu"))
 
