@@ -10,10 +10,9 @@ import pytest
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_jsonl
 from pipeline.core.settings import parse
-from pipeline.corpus.documents import documents, passages
+from pipeline.corpus.documents import assign_splits, documents, passages, row_key
 from pipeline.corpus.questions import questions
 from pipeline.corpus.settings import CorpusSettings, ProbeSource, TextSource
-from pipeline.corpus.splits import assign_splits, row_key
 from pipeline.corpus.targets import relation
 from pipeline.corpus.write import write_corpus
 from tests.support.settings import recommended

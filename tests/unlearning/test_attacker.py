@@ -9,9 +9,8 @@ import torch
 
 from pipeline.unlearning.settings import UnlearningSettings
 from pipeline.unlearning.weights import losses
-from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.examples import answered, padded, whole
-from pipeline.unlearning.weights.training import Lesson, terms_of
+from pipeline.unlearning.weights.training import Attacker, Lesson, terms_of
 from studies.attacks import relearn
 from tests.support.settings import recommended
 from tests.support.tiny_lm import WORDS, gemma, word_tokenizer

@@ -44,9 +44,7 @@ def padded(batch: Sequence[Example], pad: int, device: torch.device) -> Padded:
 def answered(probes: Sequence[dict], tokenizer: PreTrainedTokenizerBase) -> list[Example]:
     """Probes with their true answers, whose tokens count."""
     questions = [tokenize(probe, tokenizer) for probe in probes]
-    return [
-        Example(q.answered, (False,) * q.n_prompt + (True,) * len(q.option_tokens[q.answer])) for q in questions
-    ]
+    return [Example(q.answered, (False,) * q.n_prompt + (True,) * len(q.option_tokens[q.answer])) for q in questions]
 
 
 def documents(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Example]:
