@@ -1,6 +1,6 @@
-"""Files that are complete or do not bear their name.
+"""Files that are complete or do not bear their name, and fingerprints of what local files hold.
 
-What local files hold, in a few characters: a changed corpus or model makes stages stale, as a changed key does.
+A changed corpus or model of the user's makes stages stale by its fingerprint, as a changed key does.
 """
 
 import contextlib

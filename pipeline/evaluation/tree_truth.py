@@ -1,6 +1,6 @@
-"""Are the edges of the tree of cuts true: is a group about an ancestor of what its parts are about?
+"""The tree of latents against the true tree of a world that was made up: classes, and edges.
 
-The tree of latents against the true tree of a world that was made up: classes, and edges.
+An edge of the tree of cuts is true where a group is about an ancestor of what its parts are about.
 """
 
 from collections import Counter

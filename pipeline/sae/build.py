@@ -1,8 +1,6 @@
-"""Which dictionaries train together: as many as fit in memory share one pass over the store.
+"""From a store of activations to a folder with a trained dictionary, and what it does on stored activations.
 
-What a finished dictionary does on stored activations, by its inference rule.
-
-From a store of activations to a folder with a trained dictionary.
+As many dictionaries as fit in memory share one pass over the store.
 """
 
 from collections.abc import Iterable, Iterator

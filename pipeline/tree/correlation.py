@@ -1,10 +1,10 @@
-"""Which co-firings are more than chance: the exact tail of the count, with Bonferroni over all pairs.
-
-Similarity of all pairs of latents from their sparse codes, out of core, as dask tasks over blocks of latents.
+"""Similarity of all pairs of latents from their sparse codes, out of core, as dask tasks over blocks of latents.
 
 Codes are never made dense. Splitting by latent instead of by token leaves nothing to reduce: memory is bounded, tasks
 are pure, and the result is the same to the last bit whatever the block size, the slabs, the order, the number of
 workers, or a worker that died and was replaced.
+
+A co-firing is significant by the exact tail of its count, with Bonferroni over all pairs.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""What there is to choose: methods on targets, and where lies what they look at. Light to import.
+"""Methods choose their edits: cell by cell, in this process or side by side in several.
 
-Let methods choose their edits: cell by cell, in this process or side by side in several.
+Light to import: only a worker opens what methods look at.
 """
 
 import multiprocessing
