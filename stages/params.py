@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.core.files import contents, write_text
 from pipeline.core.yaml_text import as_yaml
 from pipeline.corpus.sources import check_sources, is_folder, local_files
-from pipeline.language_model.checks import check_model, layer_count
+from pipeline.language_model.checks import check_model, home, layer_count
 from pipeline.params import check_layers, resolve
 from stages import PARAMS, run
 
@@ -19,8 +19,7 @@ def main() -> str:
     params, model = resolved.params, resolved.params.language_model
     check_sources(params.corpus, model.source, model.revision)
     inputs = local_files(params.corpus)
-    if params.sae.pretrained and is_folder(params.sae.pretrained):
-        inputs.append(Path(params.sae.pretrained).expanduser())
+    dictionary = [home(params.sae.pretrained)] if params.sae.pretrained else []
     if model.source != "train":
         check_model(model.source, model.revision, params.activations.context_length)
         n_layers = layer_count(model.source, model.revision)
@@ -28,7 +27,8 @@ def main() -> str:
             check_layers(params.activations, n_layers, model.source)
         if is_folder(model.source):
             inputs.append(Path(model.source).expanduser())
-    write_text(PARAMS, as_yaml({**params.plain(), "inputs": contents(inputs)}))
+    local = {"inputs": contents(inputs), "dictionary": contents(path for path in dictionary if path.exists())}
+    write_text(PARAMS, as_yaml({**params.plain(), **local}))
     return f"{PARAMS} is valid"
 
 

@@ -320,6 +320,20 @@ def test_a_changed_local_file_changes_the_resolved_configuration(project: Path) 
     assert {key for key in first if first[key] != second[key]} == {"inputs"}
 
 
+def test_replaced_weights_of_a_pretrained_dictionary_change_what_train_sae_depends_on(project: Path) -> None:
+    overlay("run_1", "sae: {pretrained: ./sae}")
+    Path("data/run").write_text("run_1\n")
+    Path("sae").mkdir()
+    written = []
+    for weights in ("one", "two"):
+        Path("sae/sae_weights.safetensors").write_text(weights)
+        stage.main()
+        written.append(read_yaml(Path("data/params.yaml")))
+    first, second = written
+    assert list(first["dictionary"]) == ["sae"]
+    assert {key for key in first if first[key] != second[key]} == {"dictionary"}
+
+
 @pytest.mark.parametrize(
     ("broken", "sentence"),
     [
