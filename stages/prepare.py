@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.core.files import building, read_jsonl, write_json
+from pipeline.core.files import building, read_jsonl, write_json, write_sums
 from pipeline.core.processes import MachineSettings, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.core.yaml_text import read_yaml
@@ -56,6 +56,7 @@ def write_model(settings: LanguageModelSettings, seed: int) -> str:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_json(folder / "training.json", [check._asdict() for check in checks])
+        write_sums(folder)
         last = checks[-1]
     return f"tiny model: {last.tokens:,} tokens, dev cloze {last.cloze:.1%}, choice {last.choice:.1%}"
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline.activations.store import ActivationStore
-from pipeline.core.files import building
+from pipeline.core.files import building, write_sums
 from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.core.yaml_text import read_yaml
@@ -28,6 +28,8 @@ def main() -> str:
     with building(Path("data/sae"), shaped_by) if rank() == 0 else nullcontext() as own:
         folder = Path(from_first(own and str(own)))
         final = build_dictionary(store, settings, machine, seed, device, folder)
+        if rank() == 0:
+            write_sums(folder)
     if not final:
         return f"process {rank()} took part"
     return (
