@@ -300,9 +300,9 @@ corpus:
 
 def local_model(layers: int) -> None:
     Path("model").mkdir()
-    Path("model/config.json").write_text(f'{{"num_hidden_layers": {layers}}}')
-    for name in ("tokenizer.json", "model.safetensors"):
-        Path("model", name).touch()
+    Path("model/config.json").write_text(f'{{"model_type": "gemma2", "num_hidden_layers": {layers}}}')
+    Path("model/tokenizer.json").write_text("{}")
+    Path("model/model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensor, but a whole file
 
 
 def test_a_changed_local_file_changes_the_resolved_configuration(project: Path) -> None:
