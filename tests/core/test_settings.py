@@ -340,7 +340,10 @@ def test_replaced_weights_of_a_pretrained_dictionary_change_what_train_sae_depen
         (lambda: Path("a.jsonl").unlink(), "corpus file a.jsonl is missing"),
         (lambda: Path("a.jsonl").write_text(""), "corpus file a.jsonl is empty"),
         (lambda: Path("model/tokenizer.json").unlink(), "model folder model has no tokenizer"),
-        (lambda: Path("model/config.json").write_text('{"n_layer": 1}'), "`activations.layer` is 1, but ./model has 1"),
+        (
+            lambda: Path("model/config.json").write_text('{"model_type": "gpt2", "n_layer": 1}'),
+            "`activations.layer` is 1, but ./model has 1",
+        ),
     ],
 )
 def test_missing_inputs_and_a_layer_beyond_the_model_stop_before_any_stage(project: Path, broken, sentence) -> None:
