@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.evaluation.agreement import (
+from pipeline.evaluation.partitions import (
     Row,
     ami,
     ari,
