@@ -7,6 +7,7 @@ pass is then verified by means of its own: `right`. What it refuses stands with 
 Without names the table is written, to benchmarks/architectures.json and docs/architectures.md (CPU, some minutes).
 """
 
+import functools
 import json
 import re
 import sys
@@ -367,7 +368,7 @@ def page(found: dict[str, Any]) -> str:
         marks = []
         for column in COLUMNS:
             said = cells[column]
-            plain = re.sub(r"\(\d[^)]*\)|\d+%|layer \d", lambda size: "layer L" if "layer" in size[0] else "N", said)
+            plain = functools.reduce(lambda text, rule: re.sub(*rule, text), PLAIN, said)
             marks.append("yes" if said == RIGHT else str(sentences.setdefault(plain, len(sentences) + 1)))
         lines.append(f"| `{name}` | {' | '.join(marks)} |")
     refused = [f"{number}. {sentence}" for sentence, number in sentences.items()]
@@ -376,6 +377,18 @@ def page(found: dict[str, Any]) -> str:
         version=found["transformers"], table="\n".join(lines), refused="\n".join(refused), out="\n".join(out)
     )
 
+
+# What differs from one architecture to the next in sentences that say the same.
+PLAIN = (
+    (r"^\w+ has no module", "its layer has no module"),
+    (r"^\w+ has no list of \d+", "it has no list of"),
+    (r"the weights \S+ \(\d[^)]*\)", "some weights"),
+    (r"the linear map \S+", "a linear map"),
+    (r"\(\d[^)]*\)|\d+%", "N"),
+    (r"layer \d", "layer L"),
+    (r"\((\w+): .*\)$", r"(\1)"),
+    (r"can't be loaded: .*", "can't be loaded"),
+)
 
 PAGE_TEXT = """# Architectures
 
