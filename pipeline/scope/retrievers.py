@@ -172,7 +172,7 @@ def oracle(documents: Documents, query: Query, settings: ScopeSettings) -> np.nd
 
 
 Retriever = Callable[[Documents, Query, ScopeSettings], np.ndarray]
-RETRIEVERS: dict[str, Retriever] = {
+RETRIEVERS: dict[str, Retriever] = {  # by the names of ``names.py``
     retriever.__name__: retriever
     for retriever in (tree, residual, residual_tree, flat, tfidf, tfidf_expanded, shuffled_tree, oracle)
 }
