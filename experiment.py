@@ -64,8 +64,8 @@ def refuse(out_dir: Path) -> None:
         sys.exit(f"error: --out_dir {out_dir} is not empty and holds no final_info.json; name another folder")
     if near := meant(out_dir.name):
         sys.exit(
-            f"error: there is no runs/{out_dir.name}.yaml; did you mean --out_dir={near}? If not, choose a name less like "
-            f"it, or add an empty runs/{out_dir.name}.yaml, to run params.yaml as it is"
+            f"error: there is no runs/{out_dir.name}.yaml; did you mean --out_dir={near}? If not, choose a name less "
+            f"like it, or add an empty runs/{out_dir.name}.yaml, to run params.yaml as it is"
         )
 
 

@@ -110,17 +110,19 @@ def local_workers(count: int, memory_limit: int | str = "auto") -> "Iterator[Cli
         yield client
 
 
-# Workers that a batch system has just started import Python's libraries from a shared disk for up to a minute; a queue
-# may hold them for hours, but then the run had better be started after them.
-WORKERS_WITHIN = 60.0  # seconds
+# Workers that a batch system has just started join within a minute; a queue may hold them for hours, but then the run
+# had better be started after them. The first import of torch takes minutes from a cold disk that many share.
+WORKERS_WITHIN, IMPORTED_WITHIN = 60.0, 300.0  # seconds
 
 
 @contextmanager
-def workers_at(address: str, imported: str, folder: Path, wait: float = WORKERS_WITHIN) -> "Iterator[Client]":
+def workers_at(
+    address: str, imported: str, folder: Path, wait: float = WORKERS_WITHIN, alone: float = WORKERS_WITHIN
+) -> "Iterator[Client]":
     """The workers of the scheduler at ``address``, which go on when the block ends.
 
-    Each is first asked to import the module ``imported`` and to see ``folder``; for all that ``wait`` seconds at most
-    are waited, and what is missing is one sentence.
+    ``wait`` seconds at most are waited for the first worker, and ``alone`` when later all are gone. Each is first asked to
+    import the module ``imported`` and to see ``folder``. What is missing is one sentence.
     """
     from distributed import Client
 
@@ -131,7 +133,7 @@ def workers_at(address: str, imported: str, folder: Path, wait: float = WORKERS_
         raise PipelineError(said) from None
     with client:
         _check_workers(client, address, imported, folder, wait)
-        with _never_alone(client, address, wait):
+        with _never_alone(client, address, alone):
             yield client
 
 
@@ -144,10 +146,10 @@ def _check_workers(client: "Client", address: str, imported: str, folder: Path, 
     # `exec` is pickled by its name, so that a worker without the project can answer too.
     asked = f"import os, {imported}\nif not os.path.isdir({str(folder.absolute())!r}): raise FileNotFoundError"
     try:
-        answers = client.sync(client._run, exec, asked, on_error="return", callback_timeout=wait)
+        answers = client.sync(client._run, exec, asked, on_error="return", callback_timeout=IMPORTED_WITHIN)
     except TimeoutError:
         raise PipelineError(
-            f"a worker of the scheduler at {address} has not imported {imported} in {wait:.0f} seconds; restart it"
+            f"a worker of the scheduler at {address} has not imported {imported} in {IMPORTED_WITHIN:.0f} seconds; restart it"
         ) from None
     for worker, error in answers.items():
         if isinstance(error, FileNotFoundError):

@@ -167,7 +167,8 @@ def computing(scheduler: str, workers: int, memory_mib: int) -> Iterator[Hands]:
             yield Hands(max(client.nthreads().values()), False)
     except KilledWorker as error:
         raise PipelineError(
-            f"several workers died on one block ({error}); give each more memory or lower machine.correlation_memory_mib"
+            f"several workers died on one block ({error}); give each more memory or lower "
+            "machine.correlation_memory_mib"
         ) from None
 
 

@@ -52,6 +52,6 @@ def test_the_workers_of_a_scheduler_fill_a_store(inputs, tmp_path):  # noqa: F81
 
 
 def test_a_scheduler_that_is_not_there_is_named(inputs, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(sharing, "workers_at", lambda address: workers.workers_at(address, timeout=0.5))
+    monkeypatch.setattr(sharing, "workers_at", lambda *asked: workers.workers_at(*asked, wait=0.5))
     with pytest.raises(PipelineError, match=r"no dask scheduler answers at tcp://127.0.0.1:9"):
         build_with(inputs, tmp_path / "a.zarr", cache_scheduler="tcp://127.0.0.1:9")

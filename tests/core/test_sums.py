@@ -42,7 +42,7 @@ def test_every_folder_states_its_own_files(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda f: flip(f / "a.json", 7), r"a\.json is not the file that was written: .* delete .*data and run exper"),
+        (lambda f: flip(f / "a.json", 8), r"a\.json is not the file that was written: .* delete .*data and run exper"),
         (lambda f: shutil.copy(f / "below/b.json", f / "a.json"), "is not the file that was written"),
         (lambda f: (f / "a.json").write_bytes(b""), "is not the file that was written"),
         (lambda f: (f / "a.json").unlink(), "is not the file that was written"),
@@ -62,7 +62,7 @@ def test_a_folder_without_sums_and_a_file_that_they_lack_are_not_judged(folder: 
     write_json(folder / "new.json", 3)
     assert read_json(folder / "new.json") == 3
     (folder / SUMS).unlink()
-    flip(folder / "a.json", 7)
+    flip(folder / "a.json", 8)
     assert read_json(folder / "a.json") == {"x": 0}
 
 
