@@ -149,7 +149,8 @@ class WindowStatistics:
         for start in range(0, n_rows, 128):
             block_nd = acts_nd[start : start + 128].float().numpy()
             add_moments(block_nd, sum_d, square_d, square_n[start : start + 128])
-        m2_d = np.maximum(square_d - sum_d**2 / n_rows, 0)
+        with np.errstate(invalid="ignore"):  # infinity less infinity; the writer refuses it
+            m2_d = np.maximum(square_d - sum_d**2 / n_rows, 0)
         return cls(sum_d / n_rows, m2_d, np.sqrt(square_n).astype(np.float32))
 
 

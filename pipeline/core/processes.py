@@ -121,8 +121,8 @@ def workers_at(
 ) -> "Iterator[Client]":
     """The workers of the scheduler at ``address``, which go on when the block ends.
 
-    ``wait`` seconds at most are waited for the first worker, and ``alone`` when later all are gone. Each is first asked to
-    import the module ``imported`` and to see ``folder``. What is missing is one sentence.
+    ``wait`` seconds at most are waited for the first worker, and ``alone`` when later all are gone. Each is first asked
+    to import the module ``imported`` and to see ``folder``. What is missing is one sentence.
     """
     from distributed import Client
 
@@ -149,7 +149,8 @@ def _check_workers(client: "Client", address: str, imported: str, folder: Path, 
         answers = client.sync(client._run, exec, asked, on_error="return", callback_timeout=IMPORTED_WITHIN)
     except TimeoutError:
         raise PipelineError(
-            f"a worker of the scheduler at {address} has not imported {imported} in {IMPORTED_WITHIN:.0f} seconds; restart it"
+            f"a worker of the scheduler at {address} has not imported {imported} in {IMPORTED_WITHIN:.0f} seconds; "
+            "restart it"
         ) from None
     for worker, error in answers.items():
         if isinstance(error, FileNotFoundError):

@@ -82,6 +82,7 @@ def load_model(
         raise PipelineError(
             f"{source.id} lacks weights such as {sorted(info['missing_keys'])[0]}; save the model again"
         )
+    _check_weights(model, source.id)
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -185,6 +186,14 @@ def _check_depth(unread: Iterable[str], n_layers: int, name: str) -> None:
             f"{name} holds weights of layer {max(numbers)}, but its config.json tells of {n_layers} layers; correct "
             "one of them"
         )
+
+
+def _check_weights(model: PreTrainedModel, name: str) -> None:
+    """Refuse a model whose weights are broken, before anything is computed with them."""
+    for weight, values in model.named_parameters():
+        if values.is_floating_point() and values.itemsize > 1 and not values.isfinite().all():
+            what = "NaN" if values.isnan().any() else "infinity"
+            raise PipelineError(f"the model {name} has {what} among its weights `{weight}`; save or copy it again")
 
 
 @contextlib.contextmanager

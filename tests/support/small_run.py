@@ -12,8 +12,8 @@ WORLD = {"domains": 2, "topics_per_domain": 2, "entities_per_topic": 4, "first_n
 METHODS = ["level_cut", "subtree", "random_groups", "grad_diff"]
 
 
-def small_run(folder: Path, name: str) -> Path:
-    """Run all stages in ``folder`` and leave what experiment.py would in ``folder / name``."""
+def small_overlay() -> dict[str, Any]:
+    """The settings of the small run, on top of params.yaml."""
     unlearning: dict[str, Any] = SHRUNK["unlearning"] | {
         "targets": {"domain": 0, "topic": 1, "entity": 5},
         "methods": METHODS,
@@ -21,7 +21,12 @@ def small_run(folder: Path, name: str) -> Path:
     }
     evaluation = {"sae_bench": [], "cut_nodes": 4}
     sizes = SHRUNK | {"unlearning": unlearning, "evaluation": evaluation}
-    done = run_all_stages(folder, {"world": WORLD, "language_model": {"tiny": TINY}} | sizes)
+    return {"world": WORLD, "language_model": {"tiny": TINY}} | sizes
+
+
+def small_run(folder: Path, name: str) -> Path:
+    """Run all stages in ``folder`` and leave what experiment.py would in ``folder / name``."""
+    done = run_all_stages(folder, small_overlay())
     assert done.returncode == 0, done.stderr[-3000:]
     for part in ("report", "times"):
         shutil.copytree(folder / "data" / part, folder / name / part)
