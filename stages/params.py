@@ -6,6 +6,7 @@ from pipeline.core.files import contents, write_text
 from pipeline.core.yaml_text import as_yaml
 from pipeline.corpus.sources import check_sources, is_folder, local_files
 from pipeline.language_model.checks import layer_count
+from pipeline.language_model.gguf_source import check_gguf, fingerprint_gguf, is_gguf
 from pipeline.params import check_layers, resolve
 from stages import PARAMS, run
 
@@ -17,15 +18,19 @@ def main() -> str:
     resolved = resolve(Path("params.yaml"), Path("runs"), name)
     print(resolved.sentence, flush=True)
     params, model = resolved.params, resolved.params.language_model
-    check_sources(params.corpus, model.source, model.revision)
-    inputs = local_files(params.corpus)
-    if model.source != "train":
+    gguf = is_gguf(model.source)
+    check_sources(params.corpus, "train" if gguf else model.source, model.revision)
+    inputs = contents(local_files(params.corpus))
+    if gguf:
+        check_layers(params.activations, check_gguf(model.source).layers, model.source)
+        inputs |= fingerprint_gguf(model.source)
+    elif model.source != "train":
         n_layers = layer_count(model.source, model.revision)
         if n_layers is not None:
             check_layers(params.activations, n_layers, model.source)
         if is_folder(model.source):
-            inputs.append(Path(model.source).expanduser())
-    write_text(PARAMS, as_yaml({**params.plain(), "inputs": contents(inputs)}))
+            inputs |= contents([Path(model.source).expanduser()])
+    write_text(PARAMS, as_yaml({**params.plain(), "inputs": inputs}))
     return f"{PARAMS} is valid"
 
 

@@ -1,5 +1,6 @@
 """The corpus, and the model: a tiny one trained on that corpus, or a reference to one that exists."""
 
+from itertools import islice
 from pathlib import Path
 
 from pipeline.core.files import building, read_jsonl, write_json
@@ -11,6 +12,7 @@ from pipeline.corpus.targets import choose_targets
 from pipeline.corpus.world.write import write_world
 from pipeline.corpus.write import write_corpus
 from pipeline.language_model import tiny
+from pipeline.language_model.gguf_source import is_gguf
 from pipeline.language_model.loading import keep_bars_to_terminals
 from pipeline.language_model.settings import LanguageModelSettings
 from pipeline.language_model.tiny import train_tokenizer
@@ -36,8 +38,10 @@ def main() -> str:
 
 
 def write_model(settings: LanguageModelSettings, seed: int) -> str:
-    """Write data/model; returns what the tiny model knows, or what is referred to."""
+    """Write data/model; returns what the tiny model knows, or what was converted or is referred to."""
     with building(MODEL) as folder:
+        if is_gguf(settings.source):
+            return write_converted(settings, folder)
         if settings.source != "train":
             reference = {
                 "id": settings.source,
@@ -58,6 +62,19 @@ def write_model(settings: LanguageModelSettings, seed: int) -> str:
         write_json(folder / "training.json", [check._asdict() for check in checks])
         last = checks[-1]
     return f"tiny model: {last.tokens:,} tokens, dev cloze {last.cloze:.1%}, choice {last.choice:.1%}"
+
+
+def write_converted(settings: LanguageModelSettings, folder: Path) -> str:
+    """The model of a GGUF file as a Hugging Face folder, asked whether it works on the first documents."""
+    from pipeline.language_model.gguf_convert import check_model, convert_gguf  # needs the group `gemma`
+
+    texts = [row["text"] for row in islice(read_jsonl(CORPUS / "train.jsonl"), 8)]
+    about = convert_gguf(settings.source, settings.dtype, folder) | check_model(folder, texts)
+    write_json(folder / "source.json", about)
+    return (
+        f"{about['name']} ({about['quantisation']}) as {about['dtype']} in {about['seconds']} s: "
+        f"perplexity {about['perplexity']} on {about['perplexity_tokens']:,} tokens"
+    )
 
 
 if __name__ == "__main__":
