@@ -12,6 +12,7 @@ from pipeline.corpus.targets import choose_targets
 from pipeline.corpus.world.write import write_world
 from pipeline.corpus.write import write_corpus
 from pipeline.language_model import tiny
+from pipeline.language_model.gguf_convert import check_model, convert_gguf
 from pipeline.language_model.gguf_source import is_gguf
 from pipeline.language_model.loading import keep_bars_to_terminals
 from pipeline.language_model.settings import LanguageModelSettings
@@ -66,8 +67,6 @@ def write_model(settings: LanguageModelSettings, seed: int) -> str:
 
 def write_converted(settings: LanguageModelSettings, folder: Path) -> str:
     """The model of a GGUF file as a Hugging Face folder, asked whether it works on the first documents."""
-    from pipeline.language_model.gguf_convert import check_model, convert_gguf  # needs the group `gemma`
-
     texts = [row["text"] for row in islice(read_jsonl(CORPUS / "train.jsonl"), 8)]
     about = convert_gguf(settings.source, settings.dtype, folder) | check_model(folder, texts)
     write_json(folder / "source.json", about)

@@ -1,4 +1,4 @@
-"""GGUF models become Hugging Face folders: the same logits, a tokenizer that gives text back, errors in one sentence."""
+"""GGUF models become Hugging Face folders: the same logits, the same text, errors in one sentence."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -11,7 +11,7 @@ from tests.support.tiny_lm import SIZES
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 _SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>"]
 _LETTERS = list("▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;'-?!()\"")
-_MERGED = "th the ▁the an in ▁in is ▁is er on at en of ▁of al ca cap it capital ▁capital ▁c ▁a ▁I ly Ital Italy ▁Italy".split()
+_MERGED = "th the ▁the an in ▁in is ▁is er on at en of ▁of al ca it ▁c ▁a ▁I ly Ital Italy ▁Italy".split()
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
 TOKENS = [*_SPECIAL, *_BYTES, *_LETTERS, *dict.fromkeys(_MERGED)]
 _NAMES = {
