@@ -10,7 +10,7 @@ from pipeline.core.faults import did_you_mean
 from pipeline.core.processes import MachineSettings
 from pipeline.core.settings import RunSettings, Settings, parse
 from pipeline.core.yaml_text import read_yaml
-from pipeline.corpus.settings import WORLD_LEVELS, CorpusSettings, WorldSettings
+from pipeline.corpus.settings import WORLD_LEVELS, AtlasSettings, CorpusSettings, WorldSettings
 from pipeline.corpus.targets import check_declared, choose_targets
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.language_model.settings import LanguageModelSettings
@@ -28,6 +28,7 @@ class Params(Settings):
     machine: MachineSettings
     corpus: CorpusSettings
     world: WorldSettings
+    atlas: AtlasSettings
     language_model: LanguageModelSettings
     activations: ActivationsSettings
     sae: SAESettings
@@ -114,12 +115,17 @@ def check_together(params: Params) -> None:
 def check_targets(params: Params) -> None:
     """Refuse before any stage runs a target that the corpus lacks, as far as its settings tell.
 
-    They tell all of the embedded world. Of files and data sets they tell the names of the nodes; how many numbered
-    blocks there are is seen when `prepare` has read them.
+    They tell all of the embedded world and of the atlas. Of files and data sets they tell the names of the nodes; how
+    many numbered blocks there are is seen when `prepare` has read them.
     """
     targets, world = params.unlearning.targets, params.world
     if params.corpus.source == "files":
         check_declared(params.corpus.levels, [source.path for source in params.corpus.sources()], targets)
+        return
+    if params.corpus.source == "atlas":
+        from pipeline.corpus.atlas.write import open_atlas
+
+        choose_targets(open_atlas(params.atlas, params.run.seed).nodes(), targets)
         return
     for level, nodes in world.nodes().items():
         number = targets.get(level, 0)

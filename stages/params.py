@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.core.files import contents, write_text
 from pipeline.core.yaml_text import as_yaml
+from pipeline.corpus.atlas.write import atlas_inputs
 from pipeline.corpus.sources import check_sources, is_folder, local_files
 from pipeline.language_model.checks import layer_count
 from pipeline.language_model.gguf_source import check_gguf, fingerprint_gguf, is_gguf
@@ -21,6 +22,8 @@ def main() -> str:
     gguf = is_gguf(model.source)
     check_sources(params.corpus, "train" if gguf else model.source, model.revision)
     inputs = contents(local_files(params.corpus))
+    if params.corpus.source == "atlas":
+        inputs |= atlas_inputs(params.atlas)
     if gguf:
         check_layers(params.activations, check_gguf(model.source).layers, model.source)
         inputs |= fingerprint_gguf(model.source)

@@ -7,7 +7,8 @@ from pipeline.core.files import building, read_jsonl, write_json
 from pipeline.core.processes import MachineSettings, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.core.yaml_text import read_yaml
-from pipeline.corpus.settings import CorpusSettings, WorldSettings
+from pipeline.corpus.atlas.write import write_atlas
+from pipeline.corpus.settings import AtlasSettings, CorpusSettings, WorldSettings
 from pipeline.corpus.targets import choose_targets
 from pipeline.corpus.world.write import write_world
 from pipeline.corpus.write import write_corpus
@@ -31,6 +32,8 @@ def main() -> str:
     with building(CORPUS) as folder:
         if corpus_settings.source == "world":
             corpus = write_world(world, seed, folder)
+        elif corpus_settings.source == "atlas":
+            corpus = write_atlas(read_section(PARAMS, AtlasSettings, "atlas"), seed, folder)
         else:
             corpus = write_corpus(corpus_settings, seed, folder)
     choose_targets(corpus["nodes"], read_yaml(PARAMS)["unlearning"]["targets"])  # refuse before the model is trained

@@ -1,18 +1,15 @@
 """Language models in GGUF files: a file, a folder that holds one, or a Python package that carries one."""
 
 import importlib
-import importlib.metadata
 import importlib.util
 import shutil
 from pathlib import Path
 from types import ModuleType
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import contents
+from pipeline.core.packages import INSTALL, PACKAGE, fingerprint_of, package_folder
 from pipeline.language_model.gguf_header import Header, read_header
 
-PACKAGE = "package:"
-_INSTALL = "run `uv sync --group gemma`, or begin the command with `uv run --group gemma`"
 _TERMS = ("TERMS", "NOTICE", "LICENSE", "LICENCE")
 
 
@@ -26,7 +23,7 @@ def is_gguf(source: str) -> bool:
 def check_gguf(source: str) -> Header:
     """Refuse what `prepare` could not open; returns the file's head."""
     if importlib.util.find_spec("gguf") is None:
-        raise PipelineError(f"language_model.source is {source}, which needs the Python package gguf; {_INSTALL}")
+        raise PipelineError(f"language_model.source is {source}, which needs the Python package gguf; {INSTALL}")
     return read_header(_first_piece(_package(source)) if source.startswith(PACKAGE) else _file(source))
 
 
@@ -42,9 +39,7 @@ def open_gguf(source: str, scratch: Path) -> Path:
 
 def fingerprint_gguf(source: str) -> dict[str, str]:
     """What tells this content of the source from a later one: a package's version, else the file's own."""
-    if source.startswith(PACKAGE):
-        return {source: importlib.metadata.version(source.removeprefix(PACKAGE))}
-    return contents([_file(source)])
+    return fingerprint_of(source, Path() if source.startswith(PACKAGE) else _file(source))
 
 
 def terms(source: str) -> list[Path]:
@@ -69,11 +64,7 @@ def _file(source: str) -> Path:
 
 
 def _package(source: str) -> ModuleType:
-    name = source.removeprefix(PACKAGE)
-    try:
-        return importlib.import_module(name.replace("-", "_"))
-    except ImportError:
-        raise PipelineError(f"language_model.source needs the Python package {name}; {_INSTALL}") from None
+    return importlib.import_module(package_folder(source.removeprefix(PACKAGE), "language_model.source").name)
 
 
 def _data(package: ModuleType) -> Path:
@@ -87,7 +78,7 @@ def _first_piece(package: ModuleType) -> Path:
     try:
         found = [Path(path) for path in package.chunk_paths()] if hasattr(package, "chunk_paths") else None
     except ImportError as error:
-        raise PipelineError(f"{package.__name__} lacks a part of its model ({error}); {_INSTALL}") from None
+        raise PipelineError(f"{package.__name__} lacks a part of its model ({error}); {INSTALL}") from None
     found = sorted(_data(package).glob("*.gguf")) if found is None else found
     missing = [path for path in found if not path.is_file()]
     if missing or not found:

@@ -12,17 +12,53 @@ from pipeline.corpus.atlas.factbook import Country
 from pipeline.corpus.atlas.facts import Fact, alike
 from pipeline.corpus.splits import Split
 
-PROMPTS: dict[str, tuple[str, ...]] = {
-    "capital": ("The capital of {} is", "The capital city of {} is called", "The government of {} has its seat in"),
-    "capital of": ("{} is the capital of", "{} is the capital city of the country of", "The country whose capital is {} is"),
-    "largest city": ("The largest city in {} is", "The biggest city of {} is", "More people live in one city of {} than in any other:"),
-    "city": ("{} is a city in the country of", "The city of {} is located in the country of", "{} is one of the largest cities in"),
-    "language": ("The official language of {} is", "Most people in {} speak", "Laws of {} are written in a language called"),
-    "currency": ("The currency of {} is the", "In {}, people pay with the", "The money used in {} is called the"),
-    "neighbour": ("{} shares a land border with", "One of the countries that border {} is", "From {} you can cross the land border into"),
-    "nationality": ("A citizen of {} is said to be", "Someone who was born in {} is", "The adjective for people and things from {} is"),
-    "export": ("The most valuable export of {} is", "Above all, {} exports", "Among the goods that {} sells abroad, the first is"),
-}  # fmt: skip
+PROMPTS = {
+    "capital": (
+        "The capital of {} is",
+        "The capital city of {} is called",
+        "The government of {} has its seat in",
+    ),
+    "capital of": (
+        "{} is the capital of",
+        "{} is the capital city of the country of",
+        "The country whose capital is {} is",
+    ),
+    "largest city": (
+        "The largest city in {} is",
+        "The biggest city of {} is",
+        "More people live in one city of {} than in any other:",
+    ),
+    "city": (
+        "{} is a city in the country of",
+        "The city of {} is located in the country of",
+        "{} is one of the largest cities in",
+    ),
+    "language": (
+        "The official language of {} is",
+        "Most people in {} speak",
+        "Laws of {} are written in a language called",
+    ),
+    "currency": (
+        "The currency of {} is the",
+        "In {}, people pay with the",
+        "The money used in {} is called the",
+    ),
+    "neighbour": (
+        "{} shares a land border with",
+        "One of the countries that border {} is",
+        "From {} you can cross the land border into",
+    ),
+    "nationality": (
+        "A citizen of {} is said to be",
+        "Someone who was born in {} is",
+        "The adjective for people and things from {} is",
+    ),
+    "export": (
+        "The most valuable export of {} is",
+        "Above all, {} exports",
+        "Among the goods that {} sells abroad, the first is",
+    ),
+}
 COPYING = (
     "My friend flew from {} to {}. The country that she flew from was",
     "The letter was sent from {} to {}. It came from",
@@ -56,7 +92,7 @@ def _wrong(answers: Iterable[str], right: set[str]) -> list[str]:
     return sorted(answer for folded, answer in distinct.items() if folded not in right)
 
 
-def pools(facts: Sequence[Fact]) -> dict[str, Pool]:
+def pools(facts: Iterable[Fact]) -> dict[str, Pool]:
     """Relation -> the answers of its facts."""
     found: dict[str, dict[str, dict[str, None]]] = {}
     for fact in facts:

@@ -1,8 +1,8 @@
 """Tables of facts, one relation each: JSON as in the LRE data set, some of them carried by the project.
 
-A table is ``{"name", "prompt_templates", "samples": [{"subject", "object"}]}``, a file one table or a list of them under
-``tables``. Where most objects are countries it asks for the country of a thing; where most subjects are, it asks about
-them; else it is general knowledge.
+A table is ``{"name", "prompt_templates", "samples": [{"subject", "object"}]}``, a file holds one, or a list of them
+under ``tables``. Where most objects are countries it asks for the country of a thing; where most subjects are, it asks
+about them; else it is general knowledge.
 """
 
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.core.errors import PipelineError
-from pipeline.corpus.atlas.facts import Fact
 from pipeline.corpus.atlas.factbook import Country
+from pipeline.corpus.atlas.facts import Fact
 
 CARRIED = Path(__file__).parent / "relations.json"
 

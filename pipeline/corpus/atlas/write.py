@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_jsonl
-from pipeline.core.packages import data_folder
+from pipeline.core.packages import data_folder, fingerprint_of
 from pipeline.corpus.atlas.factbook import Country, read_factbook
 from pipeline.corpus.atlas.facts import Fact, factbook_facts
 from pipeline.corpus.atlas.probes import PROMPTS, copying_probes, fact_probes
 from pipeline.corpus.atlas.tables import prompts_of, provenance, read_tables, table_facts
 from pipeline.corpus.documents import passages
-from pipeline.corpus.settings import AtlasSettings
+from pipeline.corpus.settings import ATLAS_LEVELS, AtlasSettings
 from pipeline.corpus.splits import Split, assign_splits
 from pipeline.corpus.write import N_POOL, nodes_by_level
 
-LEVELS = ("region", "country")
 # Facts of one relation that a country may have, and general ones: the best known would otherwise have hundreds.
 MOST_OF_A_RELATION, MOST_GENERAL = 12, 60
 # Texts a label of sae-bench's tasks may have in a split, and labels a task may have.
@@ -32,6 +31,10 @@ class Atlas(NamedTuple):
     facts: list[Fact]
     general: list[Fact]
     prompts: dict[str, tuple[str, ...]]
+
+    def nodes(self) -> dict[str, list[list[str]]]:
+        """Level -> the paths of its nodes."""
+        return nodes_by_level(ATLAS_LEVELS, [country.path for country in self.countries])
 
 
 class Page(NamedTuple):
@@ -57,6 +60,17 @@ def open_atlas(settings: AtlasSettings, seed: int) -> Atlas:
     paths = {country.path for country in kept}
     general = _capped([fact for fact in told if not fact.path], MOST_GENERAL, seed)
     return Atlas(kept, [fact for fact in facts if fact.path in paths], general, PROMPTS | prompts_of(tables))
+
+
+def atlas_inputs(settings: AtlasSettings) -> dict[str, str]:
+    """What the places that the atlas is made from hold; a missing one is refused."""
+    places = {"factbook": settings.factbook, "articles": settings.articles, "tables": settings.tables}
+    named = {key: place for key, place in places.items() if place}
+    return {
+        name: mark
+        for key, place in named.items()
+        for name, mark in fingerprint_of(place, data_folder(place, f"atlas.{key}")).items()
+    }
 
 
 def _distinct(facts: Sequence[Fact], seed: int) -> list[Fact]:
@@ -88,13 +102,9 @@ def write_atlas(settings: AtlasSettings, seed: int, folder: Path) -> dict[str, A
     atlas = open_atlas(settings, seed)
     pages = [page for country in atlas.countries for page in _pages(country, settings)]
     articles = list(_articles(settings, seed))
-    splits = assign_splits(
-        [
-            *((fact.path, fact.key) for fact in (*atlas.facts, *atlas.general)),
-            *((page.path, page.key) for page in (*pages, *articles)),
-        ],
-        seed,
-    )
+    # Apart, so that a country's facts and its passages each have exact shares.
+    splits = assign_splits(((fact.path, fact.key) for fact in (*atlas.facts, *atlas.general)), seed)
+    splits |= assign_splits(((page.path, page.key) for page in (*pages, *articles)), seed)
     training = [_row(page) for page in (*pages, *articles)]
     random.Random(seed).shuffle(training)
     probes = [
@@ -103,8 +113,8 @@ def write_atlas(settings: AtlasSettings, seed: int, folder: Path) -> dict[str, A
     ]
     texts = [_row(page) | {"split": splits[page.key]} for page in (*pages, *articles)]
     corpus = {
-        "levels": list(LEVELS),
-        "nodes": nodes_by_level(LEVELS, [country.path for country in atlas.countries]),
+        "levels": list(ATLAS_LEVELS),
+        "nodes": atlas.nodes(),
         "source": {"kind": "atlas", "seed": seed} | _provenance(settings),
         "counts": {
             "training_documents": write_jsonl(folder / "train.jsonl", training),
@@ -124,7 +134,8 @@ def _pages(country: Country, settings: AtlasSettings) -> Iterator[Page]:
 
     Of long pages every second, third ... passage is taken, so that no country drowns the others.
     """
-    pieces = passages(" ".join(country.prose), settings.passage_characters)
+    whole = " ".join(text if text[-1] in ".!?" else f"{text}." for text in country.prose)
+    pieces = passages(whole, settings.passage_characters)
     step = -(-len(pieces) // settings.most_passages)
     for number, piece in enumerate(pieces[::step]):
         yield Page(piece, country.path, "page", f"{country.name}, passage {number}")
