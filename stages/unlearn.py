@@ -8,6 +8,7 @@ from pipeline.core.processes import MachineSettings
 from pipeline.core.progress import track
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.corpus.targets import choose_targets
+from pipeline.language_model.known import refuse_unknown
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.choosing import Cell, Sources, choose_all
 from pipeline.unlearning.settings import UnlearningSettings
@@ -24,6 +25,7 @@ def main() -> str:
     scope = read_section(PARAMS, ScopeSettings, "scope")
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     targets = choose_targets(read_json(CORPUS / "corpus.json")["nodes"], settings.targets)
+    refuse_unknown(MODEL, CORPUS, targets)
     sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, shared, machine, activations, scope, settings)
     with building(UNLEARNING) as folder:
         write_json(folder / "targets.json", targets)

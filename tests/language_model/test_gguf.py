@@ -108,7 +108,10 @@ def _two(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (lambda _: "package:no-such-model", "needs the Python package no-such-model, which is not installed; run `uv sync"),
+        (
+            lambda _: "package:no-such-model",
+            "needs the Python package no-such-model, which is not installed",
+        ),
         (lambda folder: str(folder / "none.gguf"), "none.gguf is missing; put it there"),
         (_empty, "empty.gguf is not a whole GGUF file"),
         (_cut, "cut.gguf is not a whole GGUF file"),
