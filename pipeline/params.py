@@ -142,7 +142,8 @@ def check_targets(params: Params) -> None:
 
 def check_layers(activations: ActivationsSettings, n_layers: int, model: str) -> None:
     """Refuse a hook point beyond the last layer of the model."""
-    last = max([activations.layer, *(int(name.split(".")[1]) for name in activations.also)])
+    layer = 0 if activations.layer == "auto" else activations.layer  # a sweep never takes one that is not there
+    last = max([layer, *(int(name.split(".")[1]) for name in activations.also)])
     if last >= n_layers:
         raise PipelineError(
             f"`activations.layer` is {last}, but {model} has {n_layers} layers; it must be 0 to {n_layers - 1}"

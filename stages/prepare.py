@@ -18,6 +18,7 @@ from pipeline.language_model.gguf_convert import check_model, convert_gguf
 from pipeline.language_model.gguf_source import is_gguf
 from pipeline.language_model.knowledge import write_knowledge
 from pipeline.language_model.known import refuse_unknown
+from pipeline.language_model.layers import sweep
 from pipeline.language_model.loading import keep_bars_to_terminals
 from pipeline.language_model.settings import LanguageModelSettings
 from pipeline.language_model.tiny import train_tokenizer
@@ -45,6 +46,8 @@ def main() -> str:
         said = write_model(language_model, seed, folder)
         if language_model.least_known:
             said += f"; {ask_what_it_knows(folder, targets, language_model.least_known)}"
+        if read_yaml(PARAMS)["activations"]["layer"] == "auto":
+            said += f"; {find_layer(folder, seed)}"
     return f"{counts}; {said}"
 
 
@@ -91,6 +94,13 @@ def ask_what_it_knows(folder: Path, targets: Mapping[str, tuple[str, ...]], leas
     asked = [fact for fact in write_knowledge(folder, CORPUS, least, device) if fact.path and fact.kind != "copying"]
     refuse_unknown(folder, CORPUS, targets)
     return f"knows {sum(fact.known for fact in asked):,} of {len(asked):,} facts"
+
+
+def find_layer(folder: Path, seed: int) -> str:
+    """Measure where the nodes of the corpus can be read; returns the layer that is taken."""
+    table = sweep(folder, CORPUS, seed, pick_device(read_section(PARAMS, MachineSettings, "machine").device))
+    write_json(folder / "layers.json", table)
+    return f"layer {table['best']} of {table['layers']} reads best"
 
 
 if __name__ == "__main__":

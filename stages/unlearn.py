@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.activations.layer import at_layer
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import building, read_json, write_json
 from pipeline.core.processes import MachineSettings
@@ -21,7 +22,7 @@ UNLEARNING = Path("data/unlearning")
 def main() -> str:
     shared = read_section(PARAMS, RunSettings, "run")
     machine = read_section(PARAMS, MachineSettings, "machine")
-    activations = read_section(PARAMS, ActivationsSettings, "activations")
+    activations = at_layer(read_section(PARAMS, ActivationsSettings, "activations"), MODEL)
     scope = read_section(PARAMS, ScopeSettings, "scope")
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     targets = choose_targets(read_json(CORPUS / "corpus.json")["nodes"], settings.targets)

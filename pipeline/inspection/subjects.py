@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.faults import did_you_mean
-from pipeline.core.files import read_json
+from pipeline.core.files import read_json, write_json
 from pipeline.inspection.overview import drawn_overview, need, overview
 
 
@@ -20,6 +20,8 @@ def look(data: Path, given: Namespace) -> dict[str, Any] | str:
             return _corpus(data, given.json)
         case "knowledge":
             return _knowledge(data, given.level, given.json)
+        case "layers":
+            return _layers(data, given.level, given.json)
         case "activations" | "sae":
             return _store(data, given.subject)
         case "run":
@@ -55,6 +57,37 @@ def _knowledge(data: Path, level: str | None, as_json: bool) -> dict[str, Any]:
     if level not in tables:
         raise PipelineError(f"there is no level `{level}`{did_you_mean(level, tables)}")
     return tables if as_json else {level: tables[level]}
+
+
+def _layers(data: Path, level: str | None, as_json: bool) -> dict[str, Any]:
+    """Where a level of the corpus can be read: what `prepare` found, else measured now and kept."""
+    need(data, "params.yaml", "corpus", "model")
+    file = data / "model/layers.json"
+    if not file.exists():
+        file = data / "layers.json"
+    if not file.exists():
+        from pipeline.core.processes import MachineSettings, pick_device, prepare_process
+        from pipeline.core.settings import RunSettings, read_section
+        from pipeline.language_model.layers import sweep
+
+        machine = read_section(data / "params.yaml", MachineSettings, "machine")
+        prepare_process(machine.threads)
+        seed = read_section(data / "params.yaml", RunSettings, "run").seed
+        write_json(file, sweep(data / "model", data / "corpus", seed, pick_device(machine.device)))
+    content = read_json(file)
+    return content if as_json else drawn_layers(content, level)
+
+
+def drawn_layers(content: dict[str, Any], level: str | None) -> dict[str, Any]:
+    """One level's table: layers, then what chance and words reach; -1 is the embedding."""
+    levels = content["levels"]
+    level = level or list(levels)[-1]
+    if level not in levels:
+        raise PipelineError(f"there is no level `{level}`{did_you_mean(level, levels)}")
+    table = levels[level]
+    beside = [{"layer": name} | table[name] for name in ("chance", "tfidf")]
+    about = {"level": level, "nodes": table["nodes"], **content["items"], "auto takes layer": content["best"]}
+    return about | {"average precision": [*table["layers"], *beside]}
 
 
 def _store(data: Path, subject: str) -> dict[str, Any]:
