@@ -81,5 +81,5 @@ def test_a_sweep_has_a_row_for_every_layer_and_level(tmp_path: Path) -> None:
 
 def test_a_layer_that_nobody_found_is_said(tmp_path: Path) -> None:
     assert at_layer(recommended(ActivationsSettings, layer=2), tmp_path).layer == 2
-    with pytest.raises(PipelineError, match="layer` is auto, but .*layers.json is missing"):
+    with pytest.raises(PipelineError, match=r"layer` is auto, but .*layers\.json is missing"):
         at_layer(recommended(ActivationsSettings, layer="auto"), tmp_path)
