@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pipeline.corpus.atlas.factbook import Country
 from pipeline.corpus.atlas.facts import Fact, alike
+from pipeline.corpus.settings import N_OPTIONS
 from pipeline.corpus.splits import Split
 
 PROMPTS = {
@@ -66,7 +67,6 @@ COPYING = (
     "He was born in {} and later moved to {}. The country of his birth is",
     "Words: {}, {}, {}, {}. The first word was",
 )
-N_OPTIONS = 4
 
 
 class Pool(NamedTuple):
