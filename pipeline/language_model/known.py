@@ -26,12 +26,16 @@ class Known(NamedTuple):
         return self.right >= math.ceil(2 * self.asked / 3 - 1e-9)
 
 
+def fact_of(probe: Mapping[str, Any]) -> tuple[tuple[str, ...], str, str]:
+    """What all paraphrases of a fact share: its node, the kind of question, and what is asked of what."""
+    return tuple(probe["path"]), probe["kind"], f"{probe['fact']}|{probe.get('subject', '')}|{probe['answer']}"
+
+
 def facts_known(probes: Iterable[Mapping[str, Any]], right: Mapping[str, bool]) -> list[Known]:
     """Every fact, by the way in which it is asked for: its name, something else, or a copy of what is said."""
     found: dict[tuple[tuple[str, ...], str, str], list[bool]] = {}
     for probe in probes:
-        key = (tuple(probe["path"]), probe["kind"], f"{probe['fact']}|{probe.get('subject', '')}|{probe['answer']}")
-        found.setdefault(key, []).append(right[probe["id"]])
+        found.setdefault(fact_of(probe), []).append(right[probe["id"]])
     return [Known(*key, sum(answers), len(answers)) for key, answers in found.items()]
 
 

@@ -30,17 +30,17 @@ def probe(number: int, subject: str, answer: str = "w3", kind: str = "named") ->
 
 
 def test_answers_are_gathered_by_fact_and_direction() -> None:
-    probes = [*(probe(i, "s") for i in range(3)), *(probe(i, "a", "w4", "other") for i in range(3))]
+    probes = [*(probe(i, "s") for i in range(3)), *(probe(i, "a", "w4", "otherwise") for i in range(3))]
     right = {row["id"]: row["kind"] == "named" or row["prompt"][1] == "0" for row in probes}
     found = facts_known(probes, right)
-    assert [(one.kind, one.right, one.asked) for one in found] == [("named", 3, 3), ("other", 1, 3)]
+    assert [(one.kind, one.right, one.asked) for one in found] == [("named", 3, 3), ("otherwise", 1, 3)]
     [named, other] = table_of(found, 2)
     assert named == {"node": "r/a", "kind": "named", "facts": 1, "known": 1, "choice": 1.0}
     assert (other["known"], other["choice"]) == (0, 0.333)
 
 
 def test_a_target_that_is_not_known_is_refused_with_figures() -> None:
-    facts = [fact("a", 3), fact("a", 0), fact("a", 1, "other"), fact("a", 3, "copying"), fact("b", 3)]
+    facts = [fact("a", 3), fact("a", 0), fact("a", 1, "otherwise"), fact("a", 3, "copying"), fact("b", 3)]
     check_known(facts, {"region": ("r",), "country": ("r", "b")}, 0.5)
     said = "knows 1 of 3 facts of the country to forget, r/a, below the share of 0.5"
     with pytest.raises(PipelineError, match=re.escape(said) + ".*b 1 of 1, a 1 of 3"):

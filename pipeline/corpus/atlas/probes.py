@@ -1,6 +1,6 @@
 """Questions with four options: about facts in three paraphrases, and copying, where the answer stands in the question.
 
-Three kinds are scored apart. ``named``: the answer is the country's name. ``other``: it is something else. ``copying``:
+Three kinds are scored apart. ``named``: the answer is the country's name. ``otherwise``: it is something else. ``copying``:
 the name has to be repeated only; an edit that fails these has not forgotten a fact but lost a word.
 """
 
@@ -136,7 +136,7 @@ def _probe(fact: Fact, name: str, prompt: str, wrong: list[str], split: str, rng
         "options": rng.sample(options, len(options)),
         "path": list(fact.path),
         "split": split,
-        "kind": ("named" if fact.named else "other") if fact.path else "general",
+        "kind": ("named" if fact.named else "otherwise") if fact.path else "general",
         "fact": fact.key,
         "subject": fact.subject,
     }
