@@ -101,6 +101,8 @@ def check_together(params: Params) -> None:
     """Refuse what no section can see by itself."""
     if params.language_model.source == "train":
         check_layers(params.activations, params.language_model.tiny.layers, "the model trained here")
+    if params.activations.layer == "auto" and not params.language_model.layer_sweep:
+        raise PipelineError("`activations.layer` is auto, which needs `language_model.layer_sweep: true`")
     tokens, context = params.machine.batch_tokens, params.activations.context_length
     if tokens < context:
         raise PipelineError(f"`machine.batch_tokens` is {tokens}; it must hold one context of {context} tokens")

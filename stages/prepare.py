@@ -46,7 +46,7 @@ def main() -> str:
         said = write_model(language_model, seed, folder)
         if language_model.least_known:
             said += f"; {ask_what_it_knows(folder, targets, language_model.least_known)}"
-        if read_yaml(PARAMS)["activations"]["layer"] == "auto":
+        if language_model.layer_sweep:
             said += f"; {find_layer(folder, seed)}"
     return f"{counts}; {said}"
 

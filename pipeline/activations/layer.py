@@ -1,4 +1,4 @@
-"""The layer that ``activations.layer: auto`` stands for, as `prepare` found it."""
+"""The layer that ``activations.layer: auto`` stands for, as `prepare` found it with ``language_model.layer_sweep``."""
 
 from pathlib import Path
 

@@ -44,4 +44,5 @@ class LanguageModelSettings(Settings):
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]
     least_known: Share
+    layer_sweep: bool
     tiny: TinySettings
