@@ -117,17 +117,15 @@ def check_together(params: Params) -> None:
 def check_targets(params: Params) -> None:
     """Refuse before any stage runs a target that the corpus lacks, as far as its settings tell.
 
-    They tell all of the embedded world and of the atlas. Of files and data sets they tell the names of the nodes; how
-    many numbered blocks there are is seen when `prepare` has read them.
+    They tell all of the embedded world, and of the atlas what the Factbook holds, which stage `params` reads. Of files
+    and data sets they tell the names of the nodes; how many numbered blocks there are is seen when `prepare` has read
+    them.
     """
     targets, world = params.unlearning.targets, params.world
     if params.corpus.source == "files":
         check_declared(params.corpus.levels, [source.path for source in params.corpus.sources()], targets)
         return
     if params.corpus.source == "atlas":
-        from pipeline.corpus.atlas.write import open_atlas
-
-        choose_targets(open_atlas(params.atlas, params.run.seed).nodes(), targets)
         return
     for level, nodes in world.nodes().items():
         number = targets.get(level, 0)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from pipeline.core.files import contents, write_text
 from pipeline.core.yaml_text import as_yaml
-from pipeline.corpus.atlas.write import atlas_inputs
+from pipeline.corpus.atlas.write import atlas_inputs, open_atlas
 from pipeline.corpus.sources import check_sources, is_folder, local_files
+from pipeline.corpus.targets import choose_targets
 from pipeline.language_model.checks import layer_count
 from pipeline.language_model.gguf_source import check_gguf, fingerprint_gguf, is_gguf
 from pipeline.params import check_layers, resolve
@@ -24,6 +25,7 @@ def main() -> str:
     inputs = contents(local_files(params.corpus))
     if params.corpus.source == "atlas":
         inputs |= atlas_inputs(params.atlas)
+        choose_targets(open_atlas(params.atlas, params.run.seed).nodes(), params.unlearning.targets)
     if gguf:
         check_layers(params.activations, check_gguf(model.source).layers, model.source)
         inputs |= fingerprint_gguf(model.source)
