@@ -20,7 +20,6 @@ from pipeline.saebench.run import keep, run_saebench
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.firing import count_firing
-from pipeline.unlearning.settings import UnlearningSettings
 from pipeline.unlearning.subject import open_forest, open_subject
 from stages import PARAMS, run
 
@@ -39,8 +38,8 @@ def main() -> str:
     scope_settings = read_section(PARAMS, ScopeSettings, "scope")
     prepare_process(machine.threads)
     device = pick_device(machine.device)
-    unlearning_settings = read_section(PARAMS, UnlearningSettings, "unlearning")
-    subject = open_subject(MODEL, SAE, CORPUS, activations, unlearning_settings.targets, device)
+    targets = read_json(UNLEARNING / "targets.json")
+    subject = open_subject(MODEL, SAE, CORPUS, activations, targets, device)
     bench = subject.bench(*subject.split("test", "novel"))
     before = bench.measure(no_edit("", (), subject.layer))
     codes = CodesStore.open(FEATURES)

@@ -27,7 +27,7 @@ def main() -> str:
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     targets = choose_targets(read_json(CORPUS / "corpus.json")["nodes"], settings.targets)
     refuse_unknown(MODEL, CORPUS, targets)
-    sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, shared, machine, activations, scope, settings)
+    sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, targets, shared, machine, activations, scope, settings)
     with building(UNLEARNING) as folder:
         write_json(folder / "targets.json", targets)
         cells = [

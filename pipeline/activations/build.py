@@ -22,6 +22,7 @@ from pipeline.core.files import building, fingerprint, read_jsonl
 from pipeline.core.processes import MachineSettings
 from pipeline.language_model.hooks import hook_name
 from pipeline.language_model.loading import load_model, load_tokenizer, model_identity
+from pipeline.language_model.structure import check_points
 
 
 def build_store(
@@ -46,6 +47,7 @@ def build_store(
     provenance = _provenance(text_file, model_dir, tokenizer, settings, seed) | about
     provenance["settings"]["batch_tokens"] = machine.batch_tokens  # it can change last bits, as the device can
     model = load_model(model_dir, n_layers=1 + max(layer for layer, _ in points.values()), device=device)
+    check_points(model, points.values())
     try:
         with building(final, provenance) as folder:
             for litter in folder.rglob("*.partial"):  # what zarr was writing when an earlier call was killed

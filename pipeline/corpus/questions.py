@@ -21,8 +21,8 @@ from pipeline.corpus.cells import (
     template_parts,
     text_of,
 )
+from pipeline.corpus.documents import row_key, text_key
 from pipeline.corpus.settings import N_OPTIONS, ProbeSource
-from pipeline.corpus.splits import row_key, text_key
 
 LETTERS = string.ascii_uppercase[:N_OPTIONS]
 

@@ -11,11 +11,10 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_jsonl
 from pipeline.core.progress import track
 from pipeline.corpus.cells import origin
-from pipeline.corpus.documents import Document, documents
+from pipeline.corpus.documents import Document, Split, documents, split_rows
 from pipeline.corpus.questions import Question, questions
 from pipeline.corpus.rows import file_path, read_source
 from pipeline.corpus.settings import CorpusSettings, Source
-from pipeline.corpus.splits import Split, split_rows
 
 NodePath = tuple[str, ...]
 # sae-bench trains a probe for every label and k; more labels than these cost minutes and say no more.

@@ -17,8 +17,7 @@ from sklearn.metrics import average_precision_score
 from pipeline.core.files import read_json
 from pipeline.evaluation.statistics import Figures
 from pipeline.scope.documents import Documents
-from pipeline.scope.query import Example, Query
-from pipeline.scope.retrievers import RETRIEVERS
+from pipeline.scope.retrievers import RETRIEVERS, Example, Query
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.subject import Forest, Subject, open_pool
 

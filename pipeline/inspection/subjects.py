@@ -39,7 +39,7 @@ def look(data: Path, given: Namespace) -> dict[str, Any] | str:
 
 
 def _corpus(data: Path, as_json: bool) -> dict[str, Any] | str:
-    from pipeline.inspection.nodes import corpus_nodes, drawn_nodes
+    from pipeline.inspection.trees import corpus_nodes, drawn_nodes
 
     need(data, "corpus")
     content = corpus_nodes(data / "corpus")

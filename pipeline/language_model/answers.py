@@ -43,6 +43,11 @@ class Question(NamedTuple):
     answer: int
     n_prompt: int
 
+    @property
+    def answered(self) -> tuple[int, ...]:
+        """The prompt with its right answer."""
+        return self.inputs[self.input_of_option[self.answer]] + self.option_tokens[self.answer][-1:]
+
 
 class Asked(NamedTuple):
     """The n places of a batch whose next token matters, and the m option tokens that are looked up there."""

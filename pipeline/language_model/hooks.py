@@ -228,6 +228,6 @@ def _module_at(layer: nn.Module, site: str) -> nn.Module:
 def module_at(layer: nn.Module, part: str) -> nn.Module:
     """The module that is a layer's ``attn`` or ``mlp``."""
     for name in _PARTS[part]:
-        if hasattr(layer, name):
+        if getattr(layer, name, None) is not None:
             return getattr(layer, name)
     raise PipelineError(f"{type(layer).__name__} has no module for its {part}; use resid_pre or resid_post")

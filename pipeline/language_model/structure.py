@@ -1,17 +1,18 @@
-"""Whether a model is built as the hooks take it to be, asked of the model itself by a few tokens, once when it is opened.
+"""Whether a model is built as the hooks take it to be: asked of the model itself by a few tokens, when it is opened.
 
     resid_pre, resid_post     are the hidden states that the model itself returns
     attn_out, mlp_out         resid_pre + attn_out + mlp_out = resid_post
     upper layers              run from a stored resid_post they give the logits of the whole model
     output map of an MLP      the linear map whose output is what the MLP returns
 
-Architectures with a multiplier, a second stream or inputs of their own at every layer fail one of these, and are refused
-there by name, before any work.
+Architectures with a multiplier, a second stream or inputs of their own at every layer fail one of these, and are
+refused there by name, before any work.
 """
 
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -48,6 +49,10 @@ def check_points(model: PreTrainedModel, points: Iterable[Point]) -> None:
         if missing:
             raise _refusal(model, f"{missing[0][1]} of layer {missing[0][0]} is never computed")
         text_bt = mask_bt.bool()
+        for (layer, site), acts in seen.items():
+            if acts.shape != (*text_bt.shape, model.config.get_text_config().hidden_size):
+                shape = tuple(acts.shape)
+                raise _refusal(model, f"{site} of layer {layer} has shape {shape}, not [texts, tokens, width]")
         for layer in sorted(layers):
             _check_states(model, layer, seen, states, text_bt)
         for layer in sorted(split):
@@ -71,37 +76,22 @@ def check_upper_layers(model: PreTrainedModel, layer: int) -> None:
 
 
 def output_map(model: PreTrainedModel, layer: int) -> nn.Module:
-    """The linear map whose output is what a layer's MLP returns; the MLP of a mixture of experts has none."""
-    module = decoder_layers(model)[layer]
-    mlp = module_at(module, "mlp")
-    outputs: dict[nn.Module, torch.Tensor] = {}
-
-    def keep(at: nn.Module, args: tuple, output: object) -> None:
-        outputs[at] = output[0] if isinstance(output, tuple) else output
-
-    maps = [at for at in module.modules() if isinstance(at, LINEAR)]
-    handles = [at.register_forward_hook(keep) for at in {*maps, mlp}]
-    try:
-        with _asking(model, f"the MLP of layer {layer}"):
-            ids_bt, mask_bt = _tokens(model)
-            model(input_ids=ids_bt, attention_mask=mask_bt, use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    inside = [at for at in mlp.modules() if at in outputs and isinstance(at, LINEAR)]
-    for at in reversed(inside):
-        if outputs[at].numel() == outputs[mlp].numel() and torch.equal(
-            outputs[at].reshape(-1), outputs[mlp].reshape(-1)
-        ):
-            return at
+    """The linear map whose output is what a layer's MLP returns; a mixture of experts has none."""
+    mlp = module_at(decoder_layers(model)[layer], "mlp")
+    maps = [module for module in mlp.modules() if isinstance(module, LINEAR)]
+    with _asking(model, f"the MLP of layer {layer}"):
+        runs = _runs(model, [mlp, *maps])
+    for module in reversed(maps):
+        if len(runs[module]) == len(runs[mlp]) == 1 and _same_numbers(runs[module][0].output, runs[mlp][0].output):
+            return module
     raise _refusal(
         model,
-        f"the MLP of layer {layer} does not end in one linear map, as in a mixture of experts; rmu trains that map",
+        f"the MLP of layer {layer} returns the output of no linear map (a mixture of experts?); rmu trains one",
     )
 
 
 def linear_maps(model: PreTrainedModel, layers: Iterable[int]) -> dict[str, nn.Module]:
-    """Name -> every linear map in some decoder layers; refused where matrices of a layer are no linear maps of it."""
+    """Name -> every linear map in some decoder layers; refused where a matrix is in none that reads all tokens."""
     names = {module: name for name, module in model.named_modules()}
     found: dict[str, nn.Module] = {}
     for layer in (decoder_layers(model)[i] for i in layers):
@@ -113,7 +103,40 @@ def linear_maps(model: PreTrainedModel, layers: Iterable[int]) -> dict[str, nn.M
                 raise _refusal(
                     model, f"the weights {name} {tuple(weight.shape)} of a layer are no linear map, which adapters need"
                 )
+    with _asking(model, "the linear maps"):
+        runs = _runs(model, found.values())
+    for name, module in found.items():
+        if [run.input.shape[:-1] for run in runs[module]] != [(N_TEXTS, N_TOKENS)]:
+            raise _refusal(model, f"the linear map {name} does not read every token once, which adapters need")
     return found
+
+
+class Run(NamedTuple):
+    """What went into a module and what came out."""
+
+    input: torch.Tensor
+    output: torch.Tensor
+
+
+def _runs(model: PreTrainedModel, modules: Iterable[nn.Module]) -> dict[nn.Module, list[Run]]:
+    """Every run of some modules in one call on a few tokens."""
+    runs: dict[nn.Module, list[Run]] = {module: [] for module in modules}
+
+    def keep(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        given = args[0] if args else next(iter(kwargs.values()))
+        out = output[0] if isinstance(output, tuple) else output
+        runs[module].append(Run(given, out.clone()))  # some models go on to add to it in place
+
+    ids_bt, mask_bt = _tokens(model)
+    with contextlib.ExitStack() as hooks:
+        for module in runs:
+            hooks.callback(module.register_forward_hook(keep, with_kwargs=True).remove)
+        model(input_ids=ids_bt, attention_mask=mask_bt, use_cache=False)
+    return runs
+
+
+def _same_numbers(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.numel() == other.numel() and torch.equal(one.reshape(-1), other.reshape(-1))
 
 
 def is_transposed(module: nn.Module) -> bool:
@@ -165,8 +188,6 @@ def _check_states(
     is_last = layer == len(states) - 2
     for site, state in (("resid_pre", states[layer]), ("resid_post", states[layer + 1])):
         acts = seen[layer, site]
-        if acts.shape != (*text_bt.shape, model.config.get_text_config().hidden_size):
-            raise _refusal(model, f"{site} of layer {layer} has shape {tuple(acts.shape)}, not [texts, tokens, width]")
         candidates = itertools.chain([acts], _normed(model, acts) if is_last and site == "resid_post" else [])
         if not any(state.shape == one.shape and _equal(one[text_bt], state[text_bt]) for one in candidates):
             raise _refusal(model, f"{site} of layer {layer} is not the hidden state that the model returns there")
@@ -187,8 +208,8 @@ def _check_sum(model: PreTrainedModel, layer: int, sites: list[torch.Tensor], te
     if not error <= 1e-3 * change + rounding:
         raise _refusal(
             model,
-            f"resid_pre + attn_out + mlp_out of layer {layer} miss resid_post by {error / change:.0%} of what the layer "
-            "adds; cache resid_pre or resid_post",
+            f"resid_pre + attn_out + mlp_out of layer {layer} miss resid_post by {error / change:.0%} of what the "
+            "layer adds; cache resid_pre or resid_post",
         )
 
 

@@ -17,7 +17,7 @@ from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import MachineSettings
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.distributed import n_processes, rank
-from pipeline.sae.folder import load_pretrained, save_dictionary
+from pipeline.sae.folder import check_origin, load_pretrained, save_dictionary
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
 from pipeline.sae.training import remove_checkpoint, train
@@ -88,8 +88,9 @@ def build_dictionary(
     trains on its own chunks of the store; the first one writes, the others return {}.
     """
     if settings.pretrained is not None:
+        origin = check_origin(settings.pretrained, _metadata(store))
         dictionary = load_pretrained(settings.pretrained, store.d_model).to(device)
-        about = {"settings": settings.plain(), "seed": seed, "curves": [], "snapshots": []}
+        about = {"settings": settings.plain(), "seed": seed, "curves": [], "snapshots": [], "origin": origin}
         return _write(folder, store, dictionary, about)
     plans = _plans(settings, seed, folder)
     needs = [bytes_of(plan.settings, store.d_model) for plan in plans]

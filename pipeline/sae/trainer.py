@@ -15,7 +15,7 @@ from pipeline.sae.dictionary import Dictionary, Weights
 from pipeline.sae.distributed import mean_, n_processes, sum_
 from pipeline.sae.rules.architectures import architecture_of
 from pipeline.sae.settings import SAESettings
-from pipeline.sae.snapshots import TreePenalty
+from pipeline.sae.snapshots import CodeStatistics, TreePenalty
 from pipeline.sae.sparse.backward import (
     close_b_dec,
     code_gradient,
@@ -25,7 +25,6 @@ from pipeline.sae.sparse.backward import (
     weight_gradients,
 )
 from pipeline.sae.sparse.products import find_pattern
-from pipeline.sae.statistics import CodeStatistics
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8

@@ -23,6 +23,7 @@ class Sources(NamedTuple):
     sae: Path
     corpus: Path
     dendrogram: Path
+    targets: dict[str, tuple[str, ...]]  # level -> what is to be forgotten there
     run: RunSettings
     machine: MachineSettings
     activations: ActivationsSettings

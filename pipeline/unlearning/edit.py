@@ -25,7 +25,7 @@ class Guard(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What an edit was made for: hashes of the weights (``origin.hash_weights``), and the token that is never edited."""
+    """What an edit was made for: hashes of weights (``origin.hash_weights``), and the token that is never edited."""
 
     model: str
     dictionary: str

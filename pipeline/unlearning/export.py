@@ -8,6 +8,7 @@ from pipeline.language_model.loading import keep_bars_to_terminals, load_model, 
 from pipeline.sae.folder import load_dictionary
 from pipeline.unlearning.apply import check_fits, swapped
 from pipeline.unlearning.edit import load_edit
+from pipeline.unlearning.origin import hash_weights
 
 
 def find_edit(unlearning: Path, name: str) -> Path:
@@ -43,7 +44,22 @@ def export_edit(edit_dir: Path, model_dir: Path, sae_dir: Path, out: Path) -> No
         fresh.mkdir(parents=True)
         with swapped(model, edit.weights):
             model.save_pretrained(fresh)
+            written = hash_weights(model)
         load_tokenizer(model_dir).save_pretrained(fresh)
+        del model  # it and its copy need not be in memory together
+        check_opens(fresh, written)
         fresh.rename(out)
+    except PipelineError:
+        shutil.rmtree(fresh)
+        raise
     except OSError as error:
         raise PipelineError(f"{out} cannot be written ({error.strerror}); name another folder") from None
+
+
+def check_opens(folder: Path, weights: str) -> None:
+    """Refuse an export that does not open as the model it was written from; ``weights`` is the hash of that one's."""
+    if hash_weights(load_model(folder)) != weights:
+        raise PipelineError(
+            f"transformers reads other weights from {folder} than it wrote there, so this model cannot be exported; "
+            "use `unlearned(...)` instead"
+        )

@@ -71,7 +71,7 @@ _TABLE = (
     Method("npo_attacked", "weights", "NPO while an attacker relearns",
            "this project", "pipeline.unlearning.weights.fine_tuning", "npo_attacked"),
     Method("rmu", "weights", "representation misdirection",
-           "Li et al. 2024", "pipeline.unlearning.weights.rmu"),
+           "Li et al. 2024", "pipeline.unlearning.weights.fine_tuning", "rmu"),
     Method("group_adapter", "weights", "a persistent adapter guided by the groups",
            "this project, after Wang et al. 2025", "pipeline.unlearning.weights.group_adapter"),
     Method("scope_npo", "weights", "NPO on a forget set completed by the tree",

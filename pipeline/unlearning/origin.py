@@ -41,8 +41,8 @@ def refuse_others(edit: Edit, dictionary: Dictionary, model: PreTrainedModel) ->
         return
     if made_for.model != hash_weights(model):
         raise PipelineError(
-            f"the edit `{edit.method}` was made for another model: these weights (in {model.dtype}) are not those of its "
-            "run; open the `data/model` that it was made with, as it was saved and outside any other edit"
+            f"the edit `{edit.method}` was made for another model: these weights (in {model.dtype}) are not those of "
+            "its run; open the `data/model` that it was made with, as it was saved and outside any other edit"
         )
     if (len(edit.latents) or edit.guard) and made_for.dictionary != hash_weights(dictionary):
         raise PipelineError(

@@ -61,7 +61,8 @@ def open_call(model: PreTrainedModel, given: dict[str, Any], bos: int | None, ow
     n_before = 0 if past is None else past.editable_bt.shape[1]
     if past is not None and len(past.editable_bt) != len(first_bt):
         raise PipelineError(
-            f"the cache holds {len(past.editable_bt)} texts and {len(first_bt)} were given; give as many, or a new cache"
+            f"the cache holds {len(past.editable_bt)} texts and {len(first_bt)} were given; give as many, or a new "
+            "cache"
         )
     editable_bt = ~first_bt & _is_text(given.get("attention_mask"), first_bt, n_before)
     return Call(cache, past, editable_bt)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, read_jsonl
-from pipeline.corpus.targets import check_targets, choose_targets, relations
+from pipeline.corpus.targets import Node, check_targets, choose_targets, relations
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.language_model.structure import check_stream, check_upper_layers
 from pipeline.sae.dictionary import Dictionary
@@ -56,10 +56,10 @@ def open_subject(
     sae_dir: Path,
     corpus_dir: Path,
     settings: ActivationsSettings,
-    chosen: Mapping[str, int],
+    chosen: Mapping[str, Node],
     device: str,
 ) -> Subject:
-    """Open what the earlier stages wrote; ``chosen`` numbers the node to forget at each level.
+    """Open what the earlier stages wrote; ``chosen`` says which node to forget at each level, by path, name or number.
 
     Only ``resid_post`` can be edited.
     """

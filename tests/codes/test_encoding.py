@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.activations.plan import split_windows
 from pipeline.activations.store import ActivationStore
-from pipeline.activations.windows import split_windows
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.codes.encoding import encode_store
 from pipeline.codes.store import CodesStore

@@ -10,10 +10,9 @@ import pytest
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_jsonl
 from pipeline.core.settings import parse
-from pipeline.corpus.documents import documents, passages
+from pipeline.corpus.documents import assign_splits, documents, passages, row_key
 from pipeline.corpus.questions import questions
 from pipeline.corpus.settings import CorpusSettings, ProbeSource, TextSource
-from pipeline.corpus.splits import assign_splits, row_key
 from pipeline.corpus.targets import relation
 from pipeline.corpus.write import write_corpus
 from tests.support.settings import recommended
@@ -227,7 +226,7 @@ def test_refusals_while_writing(tmp_path: Path, changes: dict[str, Any], sentenc
         ({"texts": [{"file": "a.txt", "templat": "x"}]}, r"corpus\.texts\[0\]\.templat`; did you mean `template`"),
         ({"probes": [{"file": "a.csv", "prompt": "{choices} Answer:"}]}, "needs `choices`"),
         ({"probes": [{"file": "a.csv", "prompt": "{question} "}]}, "must not end in a space"),
-        ({"levels": []}, "`corpus.levels` is ...; it must be a list with at least 1 value"),
+        ({"levels": []}, r"`corpus.levels` is \[\]; it must be a list with at least 1"),
         ({"source": "hub"}, "must be one of world, files"),
     ],
 )

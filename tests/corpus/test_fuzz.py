@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import PipelineError
-from pipeline.corpus.documents import documents
+from pipeline.corpus.documents import documents, split_rows
 from pipeline.corpus.questions import questions
 from pipeline.corpus.rows import read_file
 from pipeline.corpus.settings import ProbeSource, TextSource
-from pipeline.corpus.splits import split_rows
 
 ROWS = [{"text": f"Où est n° {i}?", "answer": f"là {i}", "options": ["a", "b", "c", "d"]} for i in range(6)]
 ODD = st.sampled_from(

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.core.files import read_jsonl
 from pipeline.core.settings import parse
+from pipeline.corpus.documents import join, split_rows, text_key
 from pipeline.corpus.settings import CorpusSettings
-from pipeline.corpus.splits import join, split_rows, text_key
 from pipeline.corpus.write import write_corpus
 
 

@@ -10,9 +10,8 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_jsonl
 from pipeline.corpus.settings import WorldSettings
 from pipeline.corpus.world.documents import Writer
-from pipeline.corpus.world.knowledge import make_world
+from pipeline.corpus.world.knowledge import general_facts, make_world
 from pipeline.corpus.world.probes import NOVEL, TEMPLATES, assign, fact_probes, general_probes, prompt
-from pipeline.corpus.world.words import general_facts
 from pipeline.corpus.world.write import write_world
 from tests.support.settings import recommended
 

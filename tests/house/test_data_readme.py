@@ -8,8 +8,8 @@ import pytest
 import torch
 import zarr
 
+from pipeline.activations.plan import split_windows
 from pipeline.activations.store import ROW_ARRAYS, TOKEN_ARRAYS
-from pipeline.activations.windows import split_windows
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.codes.store import SparseCodes
 from pipeline.codes.writer import CodesWriter

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from pipeline.sae.sparse.bags import BLOCK, inner_products, weighted_sums
-from pipeline.sae.sparse.products import embedding_bags, sampled_product
+from pipeline.sae.sparse.products import BLOCK, embedding_bags, inner_products, sampled_product, weighted_sums
 
 LENGTHS = [0, 3, 4, 5, 0, 9, 1, 16]  # rests of every size, and nothing at all
 N_ROWS = 20

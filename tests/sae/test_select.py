@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from pipeline.sae.rules.batch_topk import BatchTopK
+from pipeline.sae.dictionary import Weights
 from pipeline.sae.rules.relu import JumpReLU
 from pipeline.sae.rules.select import largest
+from pipeline.sae.rules.topk import BatchTopK
 from pipeline.sae.sparse.products import find_pattern
-from pipeline.sae.weights import Weights
 
 PRE = torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
 

@@ -6,9 +6,17 @@ import torch
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-from pipeline.sae.snapshots import TreePenalty, agreement, cuts_of, describe, last_snapshot, tree_of, write_snapshot
+from pipeline.sae.snapshots import (
+    CodeStatistics,
+    TreePenalty,
+    agreement,
+    cuts_of,
+    describe,
+    last_snapshot,
+    tree_of,
+    write_snapshot,
+)
 from pipeline.sae.sparse.products import Pattern, find_pattern
-from pipeline.sae.statistics import CodeStatistics
 from pipeline.tree.feature_tree import FeatureTree
 
 

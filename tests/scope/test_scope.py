@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from pipeline.evaluation.scope import DRAWS, Cell, average_precision, border_precision, draw_cells, scope_figures
-from pipeline.inspection.candidates import Evidence, candidates, doubt, other_nodes
+from pipeline.inspection.scopes import Evidence, candidates, doubt, other_nodes
 from pipeline.scope.completion import complete
 from pipeline.scope.documents import Documents, Reading, standardised
 from pipeline.scope.retrievers import RETRIEVERS, Query, contrasted, least_cosine, node_activity, shared_activity

@@ -34,7 +34,10 @@ def test_the_attacker_trains_on_every_token_but_the_first():
 
 def test_relearning_lowers_the_loss_of_its_text_and_stops_at_its_checkpoints():
     model, tokenizer = gemma(), word_tokenizer()
-    probes = [{"prompt": f"{WORDS[i]} {WORDS[i + 1]}", "answer": WORDS[i + 2]} for i in range(0, 30, 3)]
+    probes = [
+        {"prompt": f"{WORDS[i]} {WORDS[i + 1]}", "answer": WORDS[i + 2], "options": [WORDS[i + 2]]}
+        for i in range(0, 30, 3)
+    ]
     pool = [whole(example.tokens) for example in answered(probes, tokenizer)]
     batch = padded(pool, tokenizer.pad_token_id, torch.device("cpu"))
 

@@ -12,11 +12,11 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from studies.dictionaries.stock import stock_by_hand
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_jsonl
 from pipeline.saebench import worker
 from pipeline.saebench.job import BenchSettings, Job, read_job
+from studies.dictionaries.stock import stock_by_hand
 from tests.support.tiny_lm import llama, save_model
 
 

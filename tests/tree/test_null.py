@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from studies.trees.circular_shift import circular_shift
 from benchmarks.correlation_codes import planted_codes
 from pipeline.tree.correlation import significant_pairs
 from pipeline.tree.kernels import PEARSON, columns, latent_sums, pairs_of_rows, standardisation
 from pipeline.tree.units import tokens
+from studies.trees.circular_shift import circular_shift
 
 
 def count_significant(units) -> int:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from studies.trees.planted import N_GROUPS, N_LEAVES, N_SUPER, Setting, correlation_of, planted, scores
 from pipeline.tree.export import parents_of_latents
+from studies.trees.planted import N_GROUPS, N_LEAVES, N_SUPER, Setting, correlation_of, planted, scores
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ from scipy.cluster.hierarchy import fcluster, is_monotonic, is_valid_linkage
 from sklearn.metrics import adjusted_rand_score
 
 from pipeline.tree.dendrogram import _condensed
-from pipeline.tree.linkage import linkage_of
-from pipeline.tree.rounds import rounds_linkage
+from pipeline.tree.linkage import linkage_of, rounds_linkage
 
 
 def sparse_pearson(n=3000, s=300, seed=0):

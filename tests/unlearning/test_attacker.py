@@ -9,9 +9,8 @@ import torch
 
 from pipeline.unlearning.settings import UnlearningSettings
 from pipeline.unlearning.weights import losses
-from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.examples import answered, padded, whole
-from pipeline.unlearning.weights.training import Lesson, terms_of
+from pipeline.unlearning.weights.training import Attacker, Lesson, terms_of
 from studies.attacks import relearn
 from tests.support.settings import recommended
 from tests.support.tiny_lm import WORDS, gemma, word_tokenizer
@@ -19,7 +18,11 @@ from tests.support.tiny_lm import WORDS, gemma, word_tokenizer
 TOKENIZER = word_tokenizer()
 PAD = TOKENIZER.pad_token_id
 EXAMPLES = answered(
-    [{"prompt": f"{WORDS[i]} {WORDS[i + 1]}", "answer": WORDS[i + 2]} for i in range(0, 24, 3)], TOKENIZER
+    [
+        {"prompt": f"{WORDS[i]} {WORDS[i + 1]}", "answer": WORDS[i + 2], "options": [WORDS[i + 2]]}
+        for i in range(0, 24, 3)
+    ],
+    TOKENIZER,
 )
 BATCH = padded(EXAMPLES, PAD, torch.device("cpu"))
 

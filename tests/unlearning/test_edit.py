@@ -1,5 +1,6 @@
 """Edits: what a clamp does to the stream by hand-worked numbers, what a guard sees, folders that are data only."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.sae.folder import save_dictionary
 from pipeline.unlearning.apply import applied, check_fits, fires, rewrite, swapped, unlearned
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.edit import Edit, Guard, clamped, load_edit, no_edit, save_edit
+from pipeline.unlearning.origin import origin
 from tests.support.tiny_lm import gemma, word_tokenizer
 
 EYE = Dictionary(torch.eye(3), torch.zeros(3), torch.eye(3), torch.zeros(3))
@@ -144,7 +146,14 @@ def test_an_edit_that_contradicts_itself_is_not_written_and_not_read(
 @pytest.mark.parametrize(
     ("was", "now", "sentence"),
     [
-        ('"version": 2', '"version": 1', "it has version 1, this program reads version 2"),
+        ('"version": 3', '"version": 1', "it has version 1, this program reads versions 2 and 3"),
+        (
+            '"latents",',
+            '"latents", "weights.lost",',
+            "lacks weights.lost, by the list in edit.json; copy",
+        ),
+        ('"latents",', "", "has a surplus latents, by the list"),
+        ('"sha256": "', '"sha256": "0', "is not the file that was written with edit.json"),
         ('"guard_bias": 0.5', '"guard_bias": NaN', "guard_bias holds something"),
         ('"guard_bias": 0.5', '"guard_bias": null', "of guard_bias and guard_weight one is there"),
         ('"layer": 1', '"layer": null', "TypeError"),
@@ -156,6 +165,41 @@ def test_a_spoilt_description_is_one_sentence(tmp_path: Path, was: str, now: str
     file.write_text(file.read_text().replace(was, now))
     with pytest.raises(PipelineError, match=f"not a readable edit .*{sentence}"):
         load_edit(tmp_path)
+
+
+def test_an_edit_of_version_2_is_still_read(tmp_path: Path):
+    edit = clamp([1], [0.0], Guard(torch.zeros(3), 0.5))
+    save_edit(tmp_path, edit)
+    description = json.loads((tmp_path / "edit.json").read_text())
+    for key in ("origin", "tensors", "sha256"):
+        del description[key]
+    (tmp_path / "edit.json").write_text(json.dumps(description | {"version": 2}))
+    old = load_edit(tmp_path)
+    assert old.origin is None and torch.equal(old.guard.weight_s, edit.guard.weight_s)
+
+
+def test_an_edit_is_refused_on_another_model_and_with_another_dictionary(tmp_path: Path):
+    model, tokenizer = gemma(), word_tokenizer()
+    eye = Dictionary(torch.eye(16), torch.zeros(16), torch.eye(16), torch.zeros(16))
+    edit = clamp([1], [0.0])._replace(origin=origin(model, eye, tokenizer))
+    save_edit(tmp_path, edit)
+    assert load_edit(tmp_path).origin == edit.origin and edit.origin.bos == 2
+    check_fits(edit, eye, model)
+    check_fits(edit, eye, copy.deepcopy(model).to(torch.bfloat16))  # the same weights, rounded
+    other = copy.deepcopy(model)
+    other.model.layers[3].mlp.up_proj.weight.data[5, 7] += 0.5
+    with pytest.raises(PipelineError, match="`subtree` was made for another model"):
+        check_fits(edit, eye, other)
+    with (
+        pytest.raises(PipelineError, match="`subtree` was made for another model"),
+        swapped(model, {"model.norm.weight": torch.zeros(16)}),
+    ):
+        check_fits(edit, eye, model)
+    flipped = Dictionary(torch.eye(16).flip(0), torch.zeros(16), torch.eye(16), torch.zeros(16))
+    with pytest.raises(PipelineError, match="`subtree` was made with another dictionary"):
+        check_fits(edit, flipped, model)
+    weights = no_edit(LEVEL, TARGET, LAYER)._replace(weights={"model.norm.weight": torch.zeros(16)})
+    check_fits(weights._replace(origin=edit.origin), flipped, model)  # acts through none
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,9 @@ def test_padding_changes_nothing(edited, side):
         cache = DynamicCache(config=edited.config)
         parts = [
             edited(
-                ids[:, i : i + 3], attention_mask=mask[:, : i + 3], position_ids=positions[:, i : i + 3],
+                ids[:, i : i + 3],
+                attention_mask=mask[:, : i + 3],
+                position_ids=positions[:, i : i + 3],
                 past_key_values=cache,
             ).logits
             for i in (0, 3)

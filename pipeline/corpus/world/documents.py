@@ -4,9 +4,8 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.corpus.world.knowledge import Fact, World
+from pipeline.corpus.world.knowledge import Fact, World, facts_text, story
 from pipeline.corpus.world.probes import TEMPLATES, assign, sentence
-from pipeline.corpus.world.words import facts_text, story
 
 
 class Document(NamedTuple):

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline.corpus.settings import N_OPTIONS
-from pipeline.corpus.world.knowledge import Fact, World
-from pipeline.corpus.world.words import general_facts
+from pipeline.corpus.world.knowledge import Fact, World, general_facts
 
 # None of them ends like another: a held-out one must be new up to the value.
 # {r} is the relation by one of its two names, {e} the entity; the value always comes last.

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pipeline.corpus.targets import relations
-from pipeline.language_model.answers import pad_right
+from pipeline.language_model.answers import pad_right, tokenize
 from pipeline.unlearning.bench import Bench
 
 PROBE_TOKENS = 16  # about the length of a probe with its answer
@@ -43,14 +43,8 @@ def padded(batch: Sequence[Example], pad: int, device: torch.device) -> Padded:
 
 def answered(probes: Sequence[dict], tokenizer: PreTrainedTokenizerBase) -> list[Example]:
     """Probes with their true answers, whose tokens count."""
-    if not probes:
-        return []
-    prompts = tokenizer([probe["prompt"] for probe in probes])["input_ids"]
-    answers = tokenizer([" " + probe["answer"] for probe in probes], add_special_tokens=False)["input_ids"]
-    return [
-        Example((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
+    questions = [tokenize(probe, tokenizer) for probe in probes]
+    return [Example(q.answered, (False,) * q.n_prompt + (True,) * len(q.option_tokens[q.answer])) for q in questions]
 
 
 def documents(bench: Bench, target: tuple[str, ...], wanted: str) -> list[Example]:

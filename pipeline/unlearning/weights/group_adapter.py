@@ -22,9 +22,8 @@ from pipeline.language_model.structure import is_transposed, linear_maps
 from pipeline.unlearning.apply import rewrite
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.edit import Edit
-from pipeline.unlearning.weights.attacker import Attacker
 from pipeline.unlearning.weights.fine_tuning import preferring
-from pipeline.unlearning.weights.training import full_lesson, terms_of, two_phases, weight_edits
+from pipeline.unlearning.weights.training import Attacker, full_lesson, terms_of, two_phases, weight_edits
 
 RANK = 32  # directions that an adapter may act on
 
