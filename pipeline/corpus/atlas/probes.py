@@ -1,7 +1,7 @@
 """Questions with four options: about facts in three paraphrases, and copying, where the answer stands in the question.
 
-Three kinds are scored apart. ``named``: the answer is the country's name. ``otherwise``: it is something else. ``copying``:
-the name has to be repeated only; an edit that fails these has not forgotten a fact but lost a word.
+Three kinds are scored apart. ``named``: the answer is the country's name. ``otherwise``: it is something else.
+``copying``: the name has to be repeated only; an edit that fails these has not forgotten a fact but lost a word.
 """
 
 import random
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from pipeline.corpus.atlas.factbook import Country
 from pipeline.corpus.atlas.facts import Fact, alike
+from pipeline.corpus.documents import Split
 from pipeline.corpus.settings import N_OPTIONS
-from pipeline.corpus.splits import Split
 
 PROMPTS = {
     "capital": (

@@ -13,9 +13,8 @@ from pipeline.corpus.atlas.factbook import Country, read_factbook
 from pipeline.corpus.atlas.facts import Fact, factbook_facts
 from pipeline.corpus.atlas.probes import PROMPTS, copying_probes, fact_probes
 from pipeline.corpus.atlas.tables import prompts_of, provenance, read_tables, table_facts
-from pipeline.corpus.documents import passages
+from pipeline.corpus.documents import Split, assign_splits, passages
 from pipeline.corpus.settings import ATLAS_LEVELS, AtlasSettings
-from pipeline.corpus.splits import Split, assign_splits
 from pipeline.corpus.write import N_POOL, nodes_by_level
 
 # Facts of one relation that a country may have, and general ones: the best known would otherwise have hundreds.
