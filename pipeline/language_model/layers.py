@@ -67,7 +67,7 @@ def sweep(model_dir: Path, corpus_dir: Path, seed: int, device: str) -> dict[str
 def best_layer(rows: Sequence[Mapping[str, float]]) -> int:
     """The first layer that reads the finest level nearly as well as any, at a question's end and in a passage."""
     read = {row["layer"]: (row["last"] + row["passage"]) / 2 for row in rows if row["layer"] != EMBEDDING}
-    return min(layer for layer, precision in read.items() if precision >= max(read.values()) - _CLOSE)
+    return min(layer for layer, precision in read.items() if precision >= _NEARLY * max(read.values()))
 
 
 def _questions(probes: Sequence[dict], tokenizer: PreTrainedTokenizerBase) -> Items:
