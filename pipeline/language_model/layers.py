@@ -32,9 +32,7 @@ FEWEST = 2  # items of a node in each half
 BATCH_TOKENS = 2048
 EMBEDDING = -1  # the number that stands for the stream before layer 0
 _ALPHAS = np.logspace(0, 4, 5)
-_CLOSE = (
-    0.02  # of average precision: what reads so much worse than the best reads as well, and leaves more layers to edit
-)
+_NEARLY = 0.9  # of the best layer's average precision: a lower one that reads so much leaves more layers to edit
 
 
 class Items(NamedTuple):
