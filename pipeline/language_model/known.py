@@ -28,7 +28,8 @@ class Known(NamedTuple):
 
 def fact_of(probe: Mapping[str, Any]) -> tuple[tuple[str, ...], str, str]:
     """What all paraphrases of a fact share: its node, the kind of question, and what is asked of what."""
-    return tuple(probe["path"]), probe["kind"], f"{probe['fact']}|{probe.get('subject', '')}|{probe['answer']}"
+    asked = (probe["fact"], probe.get("relation", ""), probe.get("subject", ""), probe["answer"])
+    return tuple(probe["path"]), probe["kind"], "|".join(asked)
 
 
 def facts_known(probes: Iterable[Mapping[str, Any]], right: Mapping[str, bool]) -> list[Known]:

@@ -39,6 +39,13 @@ def test_answers_are_gathered_by_fact_and_direction() -> None:
     assert (other["known"], other["choice"]) == (0, 0.333)
 
 
+def test_two_relations_with_one_answer_are_two_facts() -> None:
+    """Rome is the capital and the largest city."""
+    probes = [probe(i, "s") | {"relation": name, "id": f"{name}{i}"} for name in ("capital", "city") for i in range(3)]
+    found = facts_known(probes, {row["id"]: row["relation"] == "city" for row in probes})
+    assert [(one.right, one.asked) for one in found] == [(0, 3), (3, 3)]
+
+
 def test_a_target_that_is_not_known_is_refused_with_figures() -> None:
     facts = [fact("a", 3), fact("a", 0), fact("a", 1, "otherwise"), fact("a", 3, "copying"), fact("b", 3)]
     check_known(facts, {"region": ("r",), "country": ("r", "b")}, 0.5)

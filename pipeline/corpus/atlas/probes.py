@@ -17,12 +17,12 @@ PROMPTS = {
     "capital": (
         "The capital of {} is",
         "The capital city of {} is called",
-        "The government of {} has its seat in",
+        "In {}, the capital city is",
     ),
     "capital of": (
         "{} is the capital of",
         "{} is the capital city of the country of",
-        "The country whose capital is {} is",
+        "The city of {} is the capital of",
     ),
     "largest city": (
         "The largest city in {} is",
@@ -50,7 +50,7 @@ PROMPTS = {
         "From {} you can cross the land border into",
     ),
     "nationality": (
-        "A citizen of {} is said to be",
+        "The nationality of people from {} is",
         "Someone who was born in {} is",
         "The adjective for people and things from {} is",
     ),
@@ -61,10 +61,10 @@ PROMPTS = {
     ),
 }
 COPYING = (
-    "My friend flew from {} to {}. The country that she flew from was",
+    "Welcome to {}! We hope that you enjoy your stay in",
     "The letter was sent from {} to {}. It came from",
     "Yesterday {} played against {}. {} won. The winner was",
-    "He was born in {} and later moved to {}. The country of his birth is",
+    "The book is about {}, not about {}. Again: the book is about",
     "Words: {}, {}, {}, {}. The first word was",
 )
 
@@ -139,6 +139,7 @@ def _probe(fact: Fact, name: str, prompt: str, wrong: list[str], split: str, rng
         "kind": ("named" if fact.named else "otherwise") if fact.path else "general",
         "fact": fact.key,
         "subject": fact.subject,
+        "relation": fact.relation,
     }
 
 
