@@ -6,17 +6,20 @@ such a file. Stages keep their work in data/ and the cache, so another call cont
 
 import argparse
 import contextlib
+import difflib
 import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-DATA = ROOT / "data"
+DATA, RUNS = ROOT / "data", ROOT / "runs"
 ERROR, RAN = DATA / "error.txt", DATA / "ran.txt"  # written by stages/__init__.py
 SAE_BENCH = DATA / "evaluation" / "sae_bench" / "summary.json"  # written by stages/evaluate.py
 EXPORTED_FILES = DATA / "final_info.json", DATA / "params.yaml", ROOT / "dvc.lock"
@@ -31,11 +34,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out_dir", required=True, help="folder for the results")
     out_dir = Path(os.path.abspath(parser.parse_args().out_dir))  # noqa: PTH100 (resolve() loses a link's own name)
+    os.chdir(ROOT)
     try:
         refuse(out_dir)
+        refuse_configuration(out_dir.name)
         with selected(out_dir.name):
             print(f"{out_dir.name}: {reproduce()}")
             export(out_dir.resolve())
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {error}; use `uv run python experiment.py`")
     except (OSError, KeyboardInterrupt) as reason:
         sys.exit(f"error: {str(reason) or 'interrupted; the same command continues'}")
     print(f"{out_dir.name}: results are in {out_dir}")
@@ -49,12 +56,49 @@ def refuse(out_dir: Path) -> None:
     """Stop before any work if the results could not be put there without loss."""
     place = out_dir.resolve()
     above = next(folder for folder in (place, *place.parents) if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
+    if not is_writable(above):
         sys.exit(f"error: --out_dir {out_dir}: {above} is not a folder that can be written to; name another")
     if DATA in (place, *place.parents) or place in DATA.parents:
         sys.exit(f"error: --out_dir {out_dir} is the project itself or in its data/; name another folder")
     if above == place and any(place.iterdir()) and not (place / "final_info.json").exists():
         sys.exit(f"error: --out_dir {out_dir} is not empty and holds no final_info.json; name another folder")
+    if near := meant(out_dir.name):
+        sys.exit(
+            f"error: there is no runs/{out_dir.name}.yaml; did you mean --out_dir={near}? If not, choose a name less like "
+            f"it, or add an empty runs/{out_dir.name}.yaml, to run params.yaml as it is"
+        )
+
+
+def is_writable(folder: Path) -> bool:
+    """Asked by writing: root may write everywhere, by the modes, and yet not in /proc or on a read-only disk."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def meant(name: str) -> str | None:
+    """The planned run that ``name`` is a slip of: the same numbers, and nearly the same letters."""
+    planned = [path.stem for path in RUNS.glob("*.yaml")]
+    alike = [run for run in planned if numbers(run) == numbers(name)]
+    return None if name in planned else next(iter(difflib.get_close_matches(name.lower(), alike, cutoff=0.7)), None)
+
+
+def numbers(name: str) -> list[int]:
+    """The whole numbers in a name, in order."""
+    return [int(digits) for digits in re.findall(r"\d+", name)]
+
+
+def refuse_configuration(name: str) -> None:
+    """Stop at what params.yaml and the overlay alone tell; stage `params` asks the same, after seconds of imports."""
+    from pipeline.core.errors import PipelineError
+    from pipeline.params import resolve
+
+    try:
+        resolve(Path("params.yaml"), Path("runs"), name)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
 
 
 @contextlib.contextmanager
@@ -80,25 +124,25 @@ def selected(name: str) -> Iterator[None]:
 
 def reproduce() -> str:
     """Run what is stale, as `dvc repro` does; returns a sentence about what ran."""
-    os.chdir(ROOT)
     ERROR.unlink(missing_ok=True)
     RAN.unlink(missing_ok=True)
     # Stages are started as `python` through a shell: this Python, and a shell that is one (SHELL may be nologin).
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.update(PATH=path, SHELL="/bin/sh", EXPERIMENT_PID=str(os.getpid()))  # a stage dies with that process
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # ten stages would compile torch and transformers anew, 20 s each
-    try:
-        from dvc.exceptions import DvcException
-        from dvc.repo import Repo
+    from dvc.exceptions import DvcException
 
-        logging.getLogger("dvc").setLevel(logging.WARNING)  # the stages speak for themselves
-        with Repo(str(ROOT), config={"core": {"no_scm": True}}) as repo:  # the same with and without .git
+    from pipeline.core.repository import drop_bad_lock_file, open_repository
+
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # the stages speak for themselves
+    if said := drop_bad_lock_file(ROOT / "dvc.lock"):
+        print(said, flush=True)
+    try:
+        with open_repository(ROOT) as repo:
             changed = [stage.name for stage in repo.reproduce()]
             if failed_evals() and "evaluate" not in RAN.read_text(encoding="utf-8").split():
                 changed += [stage.name for stage in repo.reproduce("evaluate", single_item=True, force=True)]
                 changed += [stage.name for stage in repo.reproduce()]
-    except ModuleNotFoundError as error:
-        sys.exit(f"error: {error}; use `uv run python experiment.py`")
     except DvcException as error:
         reason = ERROR.read_text(encoding="utf-8") if ERROR.exists() else f"{error.__cause__ or error}"
         sys.exit(f"error: {' '.join(reason.split())}")

@@ -7,6 +7,7 @@ pass is then verified by means of its own: `right`. What it refuses stands with 
 Without names the table is written, to benchmarks/architectures.json and docs/architectures.md (CPU, some minutes).
 """
 
+import functools
 import json
 import re
 import sys
@@ -176,7 +177,7 @@ def judge(model: PreTrainedModel) -> dict[str, str]:
         try:
             found[column] = RIGHT if verify(model) else WRONG
         except PipelineError as error:
-            found[column] = str(error)
+            found[column] = re.sub(rf"{tempfile.gettempdir()}/\w+", "FOLDER", str(error))
         except Exception as error:  # what passes the check must also run
             found[column] = f"{WRONG}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return found
@@ -230,7 +231,7 @@ def _dictionary() -> Dictionary:
 def clamps_are_right(model: PreTrainedModel) -> bool:
     """A served clamp is the same rewriting of the stream by hand, and cached or not it says the same."""
     edit = clamped("clamp", "", (), LAYER, [[0, 3, 5, 8]], torch.ones(48), 3.0, {})
-    dictionary, text_bt = _dictionary(), model.config.get_text_config().bos_token_id != TEXTS
+    dictionary, text_bt = _dictionary(), torch.ones_like(TEXTS, dtype=torch.bool)
     with rewriting(model, LAYER, "resid_post", lambda acts: rewrite(edit, dictionary, acts, text_bt)):
         by_hand = _logits(model, TEXTS)
     with applied(model, edit, dictionary):
@@ -367,7 +368,7 @@ def page(found: dict[str, Any]) -> str:
         marks = []
         for column in COLUMNS:
             said = cells[column]
-            plain = re.sub(r"\(\d[^)]*\)|\d+%|layer \d", lambda size: "layer L" if "layer" in size[0] else "N", said)
+            plain = functools.reduce(lambda text, rule: re.sub(*rule, text), PLAIN, said)
             marks.append("yes" if said == RIGHT else str(sentences.setdefault(plain, len(sentences) + 1)))
         lines.append(f"| `{name}` | {' | '.join(marks)} |")
     refused = [f"{number}. {sentence}" for sentence, number in sentences.items()]
@@ -376,6 +377,18 @@ def page(found: dict[str, Any]) -> str:
         version=found["transformers"], table="\n".join(lines), refused="\n".join(refused), out="\n".join(out)
     )
 
+
+# What differs from one architecture to the next in sentences that say the same.
+PLAIN = (
+    (r"^\w+ has no module", "its layer has no module"),
+    (r"^\w+ has no list of \d+", "it has no list of"),
+    (r"the weights \S+ \(\d[^)]*\)", "some weights"),
+    (r"the linear map \S+", "a linear map"),
+    (r"\(\d[^)]*\)|\d+%", "N"),
+    (r"layer \d", "layer L"),
+    (r"\((\w+): .*\)$", r"(\1)"),
+    (r"can't be loaded: .*", "can't be loaded"),
+)
 
 PAGE_TEXT = """# Architectures
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
+from pipeline.scope.names import RETRIEVERS
 
 # Every command imports what it needs when it runs, so that `--help` answers at once and `inspect` loads no torch.
 
 DATA = Path("data")
-RETRIEVERS = ("tree", "residual", "residual_tree", "flat", "tfidf", "tfidf_expanded")
 
 
 class Parser(argparse.ArgumentParser):

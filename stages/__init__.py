@@ -5,11 +5,14 @@ returns one summary line.
 """
 
 import argparse
+import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_text
@@ -34,20 +37,15 @@ def run(name: str, main: Callable[[], str]) -> None:
     about = sys.modules[main.__module__].__doc__
     argparse.ArgumentParser(prog=f"python -m stages.{name}", description=about).parse_args()
     _die_with_parent()
+    signal.signal(signal.SIGINT, lambda *_: _end(name))
     print(f"[{name}]", file=sys.stderr, flush=True)
     ERROR.unlink(missing_ok=True)
     started = time.monotonic()
     try:
         summary = main()
     except PipelineError as error:
-        write_text(ERROR, f"{error}\n")
-        print(f"error: {error}", file=sys.stderr)
+        _say(str(error))
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        said = f"{name} was interrupted; the same command continues"
-        write_text(ERROR, f"{said}\n")
-        print(said, file=sys.stderr)
-        raise SystemExit(130) from None
     except Exception as error:
         write_text(ERROR, f"{name} failed with {type(error).__name__}: {' '.join(str(error).split())}\n")
         raise
@@ -66,3 +64,27 @@ def _die_with_parent() -> None:
     parent = os.environ.get("EXPERIMENT_PID")  # killed before the line above? then the parent is already another
     if sys.platform == "linux" and parent is not None and os.getppid() != int(parent):
         raise SystemExit(f"experiment.py (process {parent}) is gone; this stage stops")
+
+
+def _say(sentence: str) -> None:
+    """Leave the reason to experiment.py, which ends with it; only a stage that runs without one says it itself."""
+    write_text(ERROR, f"{sentence}\n")
+    if "EXPERIMENT_PID" not in os.environ:
+        print(f"error: {sentence}", file=sys.stderr, flush=True)
+
+
+def _end(name: str) -> None:
+    """Ctrl-C ends a stage as a kill would, from which it resumes: nothing is waited for, and one line is said."""
+    _say(f"{name} was interrupted; the same command continues")
+    os._exit(130)
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while a stage still imports its libraries; in a worker of a stage, nothing: the stage says it."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    elif multiprocessing.parent_process() is None:
+        _end(Path(sys.argv[0]).stem)
+
+
+sys.excepthook = _excepthook

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipeline.core.files import building, write_json
+from pipeline.core.files import building, write_json, write_sums
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.tree.correlation_file import read_correlation
 from pipeline.tree.dendrogram import build_tree
@@ -37,6 +37,7 @@ def main() -> str:
             write_json(folder / "parents.json", {**about, "edges": parents})
             said.append(f"{scale}: {found['summary']}, {len(parents)} parent edges")
         shutil.copytree(partial / settings.scale, partial, dirs_exist_ok=True)
+        write_sums(partial)
     return "; ".join(said)
 
 

@@ -9,10 +9,10 @@ from pipeline.codes.store import CodesStore
 from pipeline.core.files import building, read_json, write_json
 from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
-from pipeline.evaluation.cutting import cuts_of_nodes
 from pipeline.evaluation.forgetting import all_forgetting_figures
 from pipeline.evaluation.hierarchy import Places, hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
+from pipeline.evaluation.node_effects import cuts_of_nodes
 from pipeline.evaluation.scope import all_scope_figures
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.saebench.job import bench_settings, edits_of

@@ -7,7 +7,7 @@ from pipeline.core.yaml_text import as_yaml
 from pipeline.corpus.atlas.write import atlas_inputs, open_atlas
 from pipeline.corpus.sources import check_sources, is_folder, local_files
 from pipeline.corpus.targets import choose_targets
-from pipeline.language_model.checks import check_model, layer_count
+from pipeline.language_model.checks import check_model, home, layer_count
 from pipeline.language_model.gguf_source import check_gguf, fingerprint_gguf, is_gguf
 from pipeline.params import Params, check_layers, resolve
 from stages import PARAMS, run
@@ -22,8 +22,7 @@ def main() -> str:
     params, model = resolved.params, resolved.params.language_model
     check_sources(params.corpus, "train" if is_gguf(model.source) else model.source, model.revision)
     inputs = local_files(params.corpus)
-    if params.sae.pretrained and is_folder(params.sae.pretrained):
-        inputs.append(Path(params.sae.pretrained).expanduser())
+    dictionary = [home(params.sae.pretrained)] if params.sae.pretrained else []
     if model.source != "train" and not is_gguf(model.source):
         check_model(model.source, model.revision, params.activations.context_length)
         n_layers = layer_count(model.source, model.revision)
@@ -31,7 +30,9 @@ def main() -> str:
             check_layers(params.activations, n_layers, model.source)
         if is_folder(model.source):
             inputs.append(Path(model.source).expanduser())
-    write_text(PARAMS, as_yaml({**params.plain(), "inputs": contents(inputs) | from_packages(params)}))
+    held = contents(inputs) | from_packages(params)
+    local = {"inputs": held, "dictionary": contents(path for path in dictionary if path.exists())}
+    write_text(PARAMS, as_yaml({**params.plain(), **local}))
     return f"{PARAMS} is valid"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
-from pipeline.core.files import building, read_jsonl, write_json
+from pipeline.core.files import building, read_jsonl, write_json, write_sums
 from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.core.yaml_text import read_yaml
@@ -73,6 +73,7 @@ def write_model(settings: LanguageModelSettings, seed: int, folder: Path) -> str
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(folder / "training.json", [check._asdict() for check in checks])
+    write_sums(folder)
     last = checks[-1]
     return f"tiny model: {last.tokens:,} tokens, dev cloze {last.cloze:.1%}, choice {last.choice:.1%}"
 
@@ -82,6 +83,7 @@ def write_converted(settings: LanguageModelSettings, folder: Path) -> str:
     texts = [row["text"] for row in islice(read_jsonl(CORPUS / "train.jsonl"), 8)]
     about = convert_gguf(settings.source, settings.dtype, folder) | check_model(folder, texts)
     write_json(folder / "source.json", about)
+    write_sums(folder)
     return (
         f"{about['name']} ({about['quantisation']}) as {about['dtype']} in {about['seconds']} s: "
         f"perplexity {about['perplexity']} on {about['perplexity_tokens']:,} tokens"

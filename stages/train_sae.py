@@ -7,9 +7,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline.activations.store import ActivationStore
-from pipeline.core.files import building
+from pipeline.core.files import building, write_sums
 from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
+from pipeline.core.yaml_text import read_yaml
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.distributed import from_first, join, rank
 from pipeline.sae.settings import SAESettings
@@ -23,10 +24,12 @@ def main() -> str:
     prepare_process(machine.threads)
     device = join(pick_device(machine.device))
     store = ActivationStore.open(Path("data/activations.zarr"))
-    shaped_by = [settings.plain(), seed, dict(store.attributes)]
+    shaped_by = [settings.plain(), seed, dict(store.attributes), read_yaml(PARAMS)["dictionary"]]
     with building(Path("data/sae"), shaped_by) if rank() == 0 else nullcontext() as own:
         folder = Path(from_first(own and str(own)))
         final = build_dictionary(store, settings, machine, seed, device, folder)
+        if rank() == 0:
+            write_sums(folder)
     if not final:
         return f"process {rank()} took part"
     return (

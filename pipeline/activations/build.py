@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.activations.caching import CachingJob, announce, cache, check_space, gigabytes, hooked_forward
 from pipeline.activations.location import absolute, write_address
@@ -48,6 +48,7 @@ def build_store(
     provenance["settings"]["batch_tokens"] = machine.batch_tokens  # it can change last bits, as the device can
     model = load_model(model_dir, n_layers=1 + max(layer for layer, _ in points.values()), device=device)
     check_points(model, points.values())
+    _check_weights(model, provenance["model"]["id"])
     try:
         with building(final, provenance) as folder:
             for litter in folder.rglob("*.partial"):  # what zarr was writing when an earlier call was killed
@@ -101,6 +102,14 @@ def hook_points(settings: ActivationsSettings) -> dict[str, tuple[int, str]]:
         _, layer, site = name.split(".")
         points[name] = (int(layer), site.removeprefix("hook_"))
     return points
+
+
+def _check_weights(model: PreTrainedModel, name: str) -> None:
+    """Refuse a model whose weights are broken, before anything is computed with them."""
+    for weight, values in model.named_parameters():
+        if values.is_floating_point() and values.itemsize > 1 and not values.isfinite().all():
+            what = "NaN" if values.isnan().any() else "infinity"
+            raise PipelineError(f"the model {name} has {what} among its weights `{weight}`; save or copy it again")
 
 
 def row_bytes(d_model: int, dtype: str) -> int:

@@ -56,7 +56,9 @@ class ActivationLoader:
         self._group_chunks = self._n_chunks if self.resident else budget_rows // (2 * store.chunk_rows)
         if self._group_chunks < 1:
             need = 2 * store.chunk_rows * row_bytes / 2**20
-            raise PipelineError(f"machine.loader_memory_mib is {memory_mib}; two chunks of {store.path} take {need:.0f}")
+            raise PipelineError(
+                f"`machine.loader_memory_mib` is {memory_mib}; two chunks of {store.path} take {need:.0f}"
+            )
         self._epoch = self._row = 0
         self._served: Iterator[torch.Tensor] | None = None
 

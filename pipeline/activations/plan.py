@@ -1,9 +1,7 @@
-"""From text to the sequences that the model reads, kept on disk so that everything after is counted beforehand.
+"""The plan of a store: the sequences that the model reads, and the windows in which their rows are written.
 
 Text is tokenised once. The token files say how many rows a store will have, which sequences fill which window, and
 where a killed run or another worker goes on, all without touching the text again; they take 8 bytes per token.
-
-The arithmetic of a store, on plain numbers: chunks, windows, the batches that fill a window, the order inside it.
 
 Rows are written in windows. Window ``w`` holds the rows ``w * window_rows`` to ``(w + 1) * window_rows`` of the text
 order, permuted. It depends on nothing but the token plan and the seed: any process can compute any window, again and

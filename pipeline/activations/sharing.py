@@ -43,8 +43,8 @@ def fill_with_workers(job: SharedJob, windows: list[Window], written: Callable[[
     ``written`` says what so many tokens take."""
     settings, machine = job.settings, job.machine
     address = machine.cache_scheduler
-    chosen = local_workers(machine.cache_workers) if address is None else workers_at(address)
-    with chosen as client:
+    local = address is None
+    with local_workers(machine.cache_workers) if local else workers_at(address, __name__, job.plan_dir) as client:
         # pure=False: a window is computed when asked for, whatever the scheduler remembers of an earlier run.
         futures = client.map(functools.partial(fill_window, job), windows, pure=False)
         done = as_completed(futures)

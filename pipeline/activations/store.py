@@ -1,11 +1,10 @@
-"""Numba kernels: rows moved and summed in one pass over memory, which is what a store's speed is made of.
-
-torch needs two passes to pick rows and widen them, and five for exact moments.
-
-The activation store, read. Its arrays and attributes are specified in data/README.md.
+"""The activation store, read, and the kernels that move its rows. data/README.md specifies its arrays and attributes.
 
 A store is a Zarr v3 group. Its array ``manifest`` has one line per window: the number of rows (0: the window was never
 finished) and a checksum (xxh3) of every chunk. Rows are checked against it whenever they are read here.
+
+The kernels (numba) move and sum rows in one pass over memory, which is what a store's speed is made of: torch needs
+two passes to pick rows and widen them, and five for exact moments.
 """
 
 from pathlib import Path

@@ -104,7 +104,7 @@ class WindowWriter:
             acts_nd = _round(acts_nd, self._bitround)
         statistics = WindowStatistics.of(acts_nd)
         if not np.isfinite(statistics.m2_d).all():
-            raise PipelineError(f"window {window.number} has activations beyond {self.dtype}; use bfloat16")
+            raise PipelineError(f"window {window.number} {_not_finite(acts_nd)}")
         bits_nd = _bits(acts_nd)
         chunks = [bits_nd[start : start + self._chunk_rows] for start in range(0, window.n_rows, self._chunk_rows)]
         rows = {**tokens, "norm": statistics.norm_n}
@@ -151,6 +151,18 @@ class WindowStatistics:
             add_moments(block_nd, sum_d, square_d, square_n[start : start + 128])
         m2_d = np.maximum(square_d - sum_d**2 / n_rows, 0)
         return cls(sum_d / n_rows, m2_d, np.sqrt(square_n).astype(np.float32))
+
+
+def _not_finite(acts_nd: torch.Tensor) -> str:
+    """Why rows of a store's dtype are no finite numbers: float16 alone ends where models still go."""
+    if acts_nd.isnan().any():
+        return (
+            "has activations that are no numbers (NaN): the model computes them so; look at its weights, or give "
+            "`language_model.dtype` float32"
+        )
+    if acts_nd.dtype == torch.float16:
+        return "has activations beyond float16; set `activations.dtype` to bfloat16"
+    return "has infinite activations: the model computes them so; look at its weights"
 
 
 def merge_statistics(counts: list[int], mean_wd: np.ndarray, m2_wd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
-"""Names for latents and groups: the words on whose tokens they are active more than the rest is.
+"""What latents are about: the words that name them and their groups, and the passages where they are most active.
 
-Passages of the corpus where a group of latents is most active.
+A name is the words on whose tokens a latent or group is active more than the rest is.
 """
 
 from itertools import pairwise

@@ -1,6 +1,6 @@
-"""Files that are complete or do not bear their name.
+"""Files that are complete or do not bear their name, and fingerprints of what local files hold.
 
-What local files hold, in a few characters: a changed corpus or model makes stages stale, as a changed key does.
+A changed corpus or model of the user's makes stages stale by its fingerprint, as a changed key does.
 """
 
 import contextlib
@@ -30,7 +30,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file that an earlier stage wrote."""
+    """The content of a JSON file that an earlier stage wrote, if it is as the sums beside it have it."""
+    check_sums(path.parent, path.name)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -70,6 +71,39 @@ def hash_files(paths: Iterable[Path]) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+SUMS = "sums.json"
+_RESTORE = "copy it again, or, in data/, delete {folder} and run experiment.py, which restores it"
+
+
+def write_sums(folder: Path) -> None:
+    """State the SHA-256 of every file of ``folder``, and of every folder in it, in a ``sums.json`` of its own.
+
+    So a folder that is copied elsewhere still says what it was. Readers of weights and trees call ``check_sums``.
+    """
+    for place in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        files = sorted(path for path in place.iterdir() if path.is_file() and path.name != SUMS)
+        if files:
+            write_json(place / SUMS, {path.name: hash_files([path]) for path in files})
+
+
+def check_sums(folder: Path, *names: str) -> None:
+    """Refuse files (all, if none is named) that are not as the folder's ``sums.json`` has them; without one, nothing
+    is known and nothing refused."""
+    try:
+        sums = json.loads((folder / SUMS).read_bytes())
+        stated = [(folder / name, sums[name]) for name in names or sums if name in sums]
+    except FileNotFoundError:
+        return
+    except (ValueError, TypeError):
+        raise PipelineError(f"{folder / SUMS} is damaged; {_RESTORE.format(folder=folder)}") from None
+    for path, wanted in stated:
+        if not path.is_file() or hash_files([path]) != wanted:
+            raise PipelineError(
+                f"{path} is not the file that was written: its SHA-256 is not the one in {SUMS} beside it; "
+                f"{_RESTORE.format(folder=folder)} (if you changed it on purpose, delete {SUMS})"
+            )
 
 
 @contextlib.contextmanager

@@ -8,8 +8,11 @@ import os
 import platform
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -87,24 +90,99 @@ NO_DASHBOARD = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_addre
 
 
 @contextmanager
+def deaf_children() -> "Iterator[None]":
+    """Processes started in the block do not hear Ctrl-C: whoever started them ends them, and they say nothing."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def local_workers(count: int, memory_limit: int | str = "auto") -> "Iterator[Client]":
     """``count`` processes with one thread each; ``memory_limit`` bytes for each of them."""
     from distributed import Client, LocalCluster
 
-    cluster = LocalCluster(count, threads_per_worker=1, memory_limit=memory_limit, **NO_DASHBOARD)
+    with deaf_children():
+        cluster = LocalCluster(count, threads_per_worker=1, memory_limit=memory_limit, **NO_DASHBOARD)
     with cluster, Client(cluster) as client:
         yield client
 
 
+# Workers that a batch system has just started import Python's libraries from a shared disk for up to a minute; a queue
+# may hold them for hours, but then the run had better be started after them.
+WORKERS_WITHIN = 60.0  # seconds
+
+
 @contextmanager
-def workers_at(address: str, timeout: float = 30) -> "Iterator[Client]":
-    """The workers of the scheduler at ``address``, which go on when the block ends."""
+def workers_at(address: str, imported: str, folder: Path, wait: float = WORKERS_WITHIN) -> "Iterator[Client]":
+    """The workers of the scheduler at ``address``, which go on when the block ends.
+
+    Each is first asked to import the module ``imported`` and to see ``folder``; for all that ``wait`` seconds at most
+    are waited, and what is missing is one sentence.
+    """
     from distributed import Client
 
     try:
-        client = Client(address, timeout=timeout)
+        client = Client(address, timeout=min(wait, 30))
     except (OSError, ValueError) as error:
         said = f"no dask scheduler answers at {address} ({error}); check the schedulers of `machine` in params"
         raise PipelineError(said) from None
     with client:
-        yield client
+        _check_workers(client, address, imported, folder, wait)
+        with _never_alone(client, address, wait):
+            yield client
+
+
+def _check_workers(client: "Client", address: str, imported: str, folder: Path, wait: float) -> None:
+    start = f"start some with `dask worker {address}`, in the project's folder and environment"
+    try:
+        client.wait_for_workers(1, timeout=wait)
+    except TimeoutError:
+        raise PipelineError(f"the scheduler at {address} has no workers, after {wait:.0f} seconds; {start}") from None
+    # `exec` is pickled by its name, so that a worker without the project can answer too.
+    asked = f"import os, {imported}\nif not os.path.isdir({str(folder.absolute())!r}): raise FileNotFoundError"
+    try:
+        answers = client.sync(client._run, exec, asked, on_error="return", callback_timeout=wait)
+    except TimeoutError:
+        raise PipelineError(
+            f"a worker of the scheduler at {address} has not imported {imported} in {wait:.0f} seconds; restart it"
+        ) from None
+    for worker, error in answers.items():
+        if isinstance(error, FileNotFoundError):
+            raise PipelineError(f"the worker {worker} does not see {folder.absolute()}; all machines must share it")
+        if error is not None:
+            reason = " ".join(str(error).split())
+            raise PipelineError(f"the worker {worker} can't import the project ({reason}); stop it, and {start}")
+
+
+@contextmanager
+def _never_alone(client: "Client", address: str, wait: float) -> "Iterator[None]":
+    """Stop a block whose workers have all been gone for ``wait`` seconds, or its scheduler: dask would wait on."""
+    from concurrent.futures import CancelledError
+
+    over, alone = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        last_seen = time.monotonic()
+        while not over.wait(min(1.0, wait / 4)):
+            if client.scheduler_info(n_workers=1)["workers"]:
+                last_seen = time.monotonic()
+            elif time.monotonic() - last_seen > wait:
+                alone.set()
+                client.close()  # whoever waits for a result gets a CancelledError
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except CancelledError:
+        what = f"has had no worker for {wait:.0f} seconds" if alone.is_set() else "is gone"
+        raise PipelineError(
+            f"the scheduler at {address} {what}; start it or its workers again, then the same command continues"
+        ) from None
+    finally:
+        over.set()
+        watcher.join()

@@ -24,7 +24,8 @@ def track(
     """Yield ``items`` while showing ``done * scale`` of ``total * scale`` units, the rate and the time left.
 
     Arguments count items; ``scale`` is the number of units in one item (tokens in a batch, say). ``note`` says one more
-    thing of the units that are done.
+    thing of the units that are done. The last item may be counted short, as the last window of a store is: what is
+    shown never passes ``total``.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -33,8 +34,8 @@ def track(
             for item in items:
                 yield item
                 done += 1
-                bar.set_postfix_str(note(done * scale), refresh=False)
-                bar.update(scale)
+                bar.set_postfix_str(note(min(done, total) * scale), refresh=False)
+                bar.update(min(done, total) * scale - bar.n)
         return
     yield from _plain_lines(items, what, total, unit, done, scale, note)
 
@@ -59,11 +60,11 @@ def _plain_lines(
         if now - said >= every:
             said = now
             rate = (done - first) / (now - start)
-            left = (total - done) / rate
+            shown, left = min(done, total), max(0, total - done) / rate
             speed = f"{rate * scale:,.0f} {unit}/s" if rate * scale >= 1 else f"{1 / (rate * scale):.0f} s each"
-            parts = [speed, note(done * scale), f"{left:.0f} s left"]
+            parts = [speed, note(shown * scale), f"{left:.0f} s left"]
             print(
-                f"{what}: {done * scale:,} of {total * scale:,} {unit} ({done / total:.0%}), "
+                f"{what}: {shown * scale:,} of {total * scale:,} {unit} ({shown / total:.0%}), "
                 f"{', '.join(filter(None, parts))}",
                 file=sys.stderr,
                 flush=True,

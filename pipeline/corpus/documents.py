@@ -1,6 +1,6 @@
-"""Train, dev and test, so that a row, and whatever says the same, is in one of them wherever it is used.
+"""Rows become documents, long ones cut into passages, and every document falls into train, dev or test.
 
-Rows become documents: the template filled in, long ones cut into passages.
+A row, and whatever says the same, is in one split wherever it is used.
 """
 
 import hashlib

@@ -1,10 +1,7 @@
-"""Groups of random latents that are as large, and as busy, as the groups they are compared with.
+"""Do the latents of a group belong together: do they fire together on text that the tree never saw, and point one way?
 
-Do the latents of a group belong together: do they fire together on text that the tree never saw, and point one way?
-
-Each measure is the mean over a group's pairs of latents, minus the same of random groups as large and as busy.
-
-What is known of every single group: its latents, the words that name it, how far it coheres.
+Each measure is the mean over a group's pairs of latents, minus the same of random groups as large and as busy. The
+table of groups has it beside their latents and the words that name them.
 """
 
 from collections.abc import Callable

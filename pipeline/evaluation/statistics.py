@@ -1,6 +1,6 @@
-"""Standard errors by resampling: whole clusters (probes of one fact stand or fall together), or halves of the items.
+"""The form of every evaluation file (means, standard errors, the values behind them), and errors by resampling.
 
-The form of every evaluation file: means, standard errors, and the values behind them.
+Whole clusters are resampled (probes of one fact stand or fall together), or halves of the items.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,6 @@
-"""All that is said about how far two trees over the same items agree, and what shuffled leaves would give.
+"""The tree against itself: with other documents (bootstrap, two halves of the corpus) and with its snapshots.
 
-The tree against itself with other text: bootstrap replicates of whole documents, two halves of the corpus, and the
-
-snapshots that training took. Only one dictionary is needed, so every run has these figures.
+Every measure stands beside what shuffled leaves would give. Only one dictionary is needed, so every run has these.
 """
 
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.evaluation.agreement import (
+from pipeline.evaluation.partitions import (
     Row,
     ami,
     ari,

@@ -1,6 +1,6 @@
-"""Are the edges of the tree of cuts true: is a group about an ancestor of what its parts are about?
+"""The tree of latents against the true tree of a world that was made up: classes, and edges.
 
-The tree of latents against the true tree of a world that was made up: classes, and edges.
+An edge of the tree of cuts is true where a group is about an ancestor of what its parts are about.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
 from pipeline.codes.store import SparseCodes
-from pipeline.evaluation.agreement import purity
+from pipeline.evaluation.partitions import purity
 from pipeline.evaluation.statistics import Figures, half_sample_error
 from pipeline.evaluation.truth import SHARES, belonging, best_cut, cut_truth, mass_by_class
 from pipeline.tree.feature_tree import FeatureTree

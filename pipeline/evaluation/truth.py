@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
 from pipeline.codes.store import SparseCodes
-from pipeline.evaluation.agreement import grouped
+from pipeline.evaluation.partitions import grouped
 from pipeline.tree.feature_tree import FeatureTree
 
 # A feature belongs to a class of a level when this share of its activation falls there.

@@ -1,8 +1,6 @@
-"""What could be meant by a few examples: one scope a level, each inside the next, for the user to choose from.
+"""What a few example texts could mean: one scope a level, each inside the next, for the user to choose from.
 
 The labelled texts stand for the other nodes, from which what is meant is told apart.
-
-What a few example texts could mean: the data read with the examples beside it, and every scope found in lines.
 """
 
 from collections.abc import Mapping, Sequence

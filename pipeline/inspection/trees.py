@@ -1,6 +1,6 @@
-"""The dendrogram by the numbers: nodes, paths, the cuts as a nested list.
+"""The dendrogram by the numbers (nodes, paths, cuts as a nested list), and the corpus' own tree of nodes.
 
-The corpus' tree of nodes, with the number and the name by which `unlearning.targets` chooses each.
+The latter has the number and the name by which `unlearning.targets` chooses each node.
 """
 
 from collections import Counter

@@ -31,15 +31,20 @@ def hook_name(layer: int, site: str) -> str:
 
 def text_decoder(model: PreTrainedModel) -> nn.Module:
     """The part that holds the decoder layers of text: in a model that also sees or hears, not the tower for that."""
-    return model.get_decoder()
+    return _decoder_and_layers(model)[0]
 
 
 def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The list of decoder layers: the outermost module list with one entry per hidden layer."""
+    """The list of decoder layers: the outermost module list of the text decoder with one entry per hidden layer."""
+    return _decoder_and_layers(model)[1]
+
+
+def _decoder_and_layers(model: PreTrainedModel) -> tuple[nn.Module, nn.ModuleList]:
     n_layers = model.config.get_text_config().num_hidden_layers
-    for module in text_decoder(model).modules():
-        if isinstance(module, nn.ModuleList) and len(module) == n_layers:
-            return module
+    for decoder in (model.get_decoder(), model.base_model):  # some call their head `decoder`
+        for module in decoder.modules():
+            if isinstance(module, nn.ModuleList) and len(module) == n_layers:
+                return decoder, module
     raise PipelineError(f"{type(model).__name__} has no list of {n_layers} decoder layers that can be hooked")
 
 
@@ -179,7 +184,8 @@ def _hooked(layer: nn.Module, site: str, edit: Callable[[torch.Tensor], torch.Te
 
     def after(module: nn.Module, args: tuple, output: Any) -> Any:
         if isinstance(output, tuple):
-            return (_or(edit(output[0]), output[0]), *output[1:])
+            edited = (_or(edit(output[0]), output[0]), *output[1:])
+            return output._make(edited) if hasattr(output, "_make") else edited  # some are named tuples
         return _or(edit(output), output)
 
     if site == "resid_pre":

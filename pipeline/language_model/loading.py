@@ -25,7 +25,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import hash_files, read_json
+from pipeline.core.files import check_sums, hash_files, read_json
 from pipeline.language_model.checks import check_folder, home, model_files, vocabulary_size
 
 
@@ -48,6 +48,7 @@ def model_source(model_dir: Path) -> ModelSource:
         )
     if not (model_dir / "config.json").exists():
         raise PipelineError(f"{model_dir} holds no language model (no config.json); run `uv run dvc repro prepare`")
+    check_sums(model_dir)
     return ModelSource(str(model_dir), None, None)
 
 

@@ -184,12 +184,19 @@ def _check_states(
     states: tuple[torch.Tensor, ...],
     text_bt: torch.Tensor,
 ) -> None:
-    """The stream before and after a layer against the hidden states; the last one may have passed the final norm."""
-    is_last = layer == len(states) - 2
-    for site, state in (("resid_pre", states[layer]), ("resid_post", states[layer + 1])):
-        acts = seen[layer, site]
-        candidates = itertools.chain([acts], _normed(model, acts) if is_last and site == "resid_post" else [])
-        if not any(state.shape == one.shape and _equal(one[text_bt], state[text_bt]) for one in candidates):
+    """The stream before and after a layer against the hidden states.
+
+    The last state may have passed the final norm; some models leave out the first one, and return the last one twice.
+    """
+
+    def found(site: str, number: int) -> bool:
+        acts, state = seen[layer, site], states[number]
+        candidates = itertools.chain([acts], _normed(model, acts) if number == len(states) - 1 else [])
+        return any(state.shape == one.shape and _equal(one[text_bt], state[text_bt]) for one in candidates)
+
+    without_first = (layer == 0 or found("resid_pre", layer - 1)) and found("resid_post", layer)
+    for site, number in (("resid_pre", layer), ("resid_post", layer + 1)):
+        if not without_first and not found(site, number):
             raise _refusal(model, f"{site} of layer {layer} is not the hidden state that the model returns there")
 
 

@@ -1,18 +1,18 @@
-"""Which dictionaries train together: as many as fit in memory share one pass over the store.
+"""From a store of activations to a folder with a trained dictionary, and what it does on stored activations.
 
-What a finished dictionary does on stored activations, by its inference rule.
-
-From a store of activations to a folder with a trained dictionary.
+As many dictionaries as fit in memory share one pass over the store.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from pipeline.activations.loader import ActivationLoader
 from pipeline.activations.store import ActivationStore
+from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import MachineSettings
 from pipeline.sae.dictionary import Dictionary
@@ -87,6 +87,7 @@ def build_dictionary(
     The dictionaries of ``settings.also`` go to ``also/0``, ``also/1`` and so on inside it. With several processes each
     trains on its own chunks of the store; the first one writes, the others return {}.
     """
+    _check_varied(store)
     if settings.pretrained is not None:
         origin = check_origin(settings.pretrained, _metadata(store))
         dictionary = load_pretrained(settings.pretrained, store.d_model).to(device)
@@ -101,6 +102,15 @@ def build_dictionary(
         if rank() == 0:
             remove_checkpoint(together[0].folder)
     return {} if rank() > 0 else read_json(folder / TRAINING)["final"]
+
+
+def _check_varied(store: ActivationStore) -> None:
+    """Refuse rows that are all the same, up to the rounding of float64 sums: nothing is to be explained."""
+    if store.var_d.sum() <= 1e-12 * np.square(store.mean_d).sum():
+        raise PipelineError(
+            f"every row of {store.path} is the same, so a dictionary has nothing to explain; look at the model, at "
+            "`activations.layer` and `activations.site`, and at the text"
+        )
 
 
 class _Plan(NamedTuple):

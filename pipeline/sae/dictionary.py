@@ -1,7 +1,4 @@
-"""A trained sparse autoencoder as every later stage uses it: encode, decode, nothing to train.
-
-The tensors that training changes, and how they become a dictionary for raw residuals.
-"""
+"""A trained sparse autoencoder as every later stage uses it, and the tensors in training that become one."""
 
 from typing import NamedTuple
 

@@ -18,7 +18,7 @@ from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import write_json
+from pipeline.core.files import check_sums, write_json
 from pipeline.core.weight_files import safetensors_header
 from pipeline.sae import sae_lens_config
 from pipeline.sae.dictionary import Dictionary
@@ -68,6 +68,7 @@ def load_dictionary(folder: Path) -> Dictionary:
         )
     config = _config(folder / CONFIG)
     safetensors_header(folder / WEIGHTS)
+    check_sums(folder, CONFIG, WEIGHTS)
     return sae_lens_config.dictionary_of(config, load_file(folder / WEIGHTS), folder)
 
 

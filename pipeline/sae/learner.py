@@ -1,6 +1,6 @@
-"""Training curves: sums over the steps of an interval become one row of plain numbers.
+"""One dictionary on its way: its trainer, its curves, its snapshots, and the penalty that follows from the last one.
 
-One dictionary on its way: its trainer, its curves, its snapshots, and the penalty that follows from the last one.
+A row of the curves is plain numbers, sums over the steps of an interval.
 """
 
 import math

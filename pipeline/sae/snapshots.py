@@ -1,8 +1,8 @@
-"""Sufficient statistics of the codes that training produces anyway: no second pass for their correlation.
+"""The hierarchy in training: correlation of the codes, the tree at a step, and the penalty on it.
 
-The dendrogram of the latents as it stands at a step of training, and how much of it the next one keeps.
-
-A penalty that is cheaper when the latents that fire on a token are relatives (Jenatton et al. 2011).
+Statistics are of the codes that training produces anyway: no second pass. A snapshot is the dendrogram as it stands,
+with how much of it the next one keeps. The penalty is cheaper when the latents that fire on a token are relatives
+(Jenatton et al. 2011):
 
 Omega(z) = sum over cuts c of sum over groups g of cut c of ||z_g||_2, per row; the groups of finer cuts lie inside
 those of coarser ones, so the groups form a tree. Latents of one group share one norm: k equal codes cost sqrt(k) in

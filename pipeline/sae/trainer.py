@@ -1,9 +1,8 @@
-"""Adam (Kingma & Ba 2015) on torch's fused kernel.
+"""One training step, and everything that a checkpoint must keep of the steps before, Adam among it.
 
-``torch.optim.Adam`` runs the same kernel, but its first instance imports the compiler: five CPU-seconds, as long as
-the whole training of a small dictionary. Here the moments are also plain named tensors, ready for a checkpoint.
-
-One training step, and everything that a checkpoint must keep of the steps before.
+Adam (Kingma & Ba 2015) is on torch's fused kernel. ``torch.optim.Adam`` runs the same one, but its first instance
+imports the compiler: five CPU-seconds, as long as the whole training of a small dictionary. Here the moments are also
+plain named tensors, ready for a checkpoint.
 """
 
 from typing import NamedTuple

@@ -1,9 +1,7 @@
-"""The state of a training run in one file that is either complete or not there.
-
-The training loop: batches in, curves out, a checkpoint and a snapshot of the latents' tree now and then.
+"""The training loop: batches in, curves out, a checkpoint and a snapshot of the latents' tree now and then.
 
 Several dictionaries may train on the same batches; each has a folder and curves of its own, the checkpoint in the first
-one's folder is of all of them.
+one's folder is of all of them, one file that is either complete or not there.
 """
 
 import json

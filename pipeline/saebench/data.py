@@ -1,6 +1,6 @@
 """Our own labelled texts in the place of the data sets that sae-bench would download.
 
-Local data for spurious correlation removal: texts that two data sets label independently of each other.
+Spurious correlation removal needs texts that two data sets label independently of each other.
 """
 
 import itertools

@@ -1,8 +1,6 @@
 """What one sae-bench worker is to do: plain data that travels as JSON from ``run`` to ``worker``.
 
-The edits that ``unlearn`` made, as sae-bench sees them: the dictionary with latents rewritten.
-
-Section ``evaluation`` in the adapter's own terms.
+It is made of section ``evaluation`` and of the edits that ``unlearn`` made: the dictionary with latents rewritten.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
-"""Figures out of sae-bench's result files.
+"""Figures out of sae-bench's result files, and the baselines of sparse probing beside ours.
 
-Baselines of sparse probing beside ours: the seed's, per data set and k, and vanilla dictionaries of the world.
+Baselines are the seed's, per data set and k, and vanilla dictionaries of the world.
 """
 
 import statistics

@@ -1,8 +1,6 @@
-"""What the model and its dictionary make of a document: one pass over the layers up to the hook.
+"""Pool and labelled texts in one table, with every form in which retrievers compare them.
 
-Pool and labelled texts in one table, with every form in which retrievers compare them.
-
-The table of documents from what the earlier stages wrote.
+What model and dictionary make of a document is read in one pass over the layers up to the hook.
 """
 
 from collections.abc import Callable, Mapping, Sequence

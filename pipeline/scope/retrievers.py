@@ -1,17 +1,17 @@
-"""What is asked of a retriever, and the two ways in which a document can be like some examples.
+"""Ways to find the rest of what a few examples are about, and their controls; all have one signature.
 
-Ways to find the rest of what a few examples are about, and their controls; all have one signature.
+    tree             nodes of the document tree that all examples share: two entities of one topic need not share a
+                     latent, but the latents of both lie under one node where the training text told of them together
+    residual         cosine of mean residuals: no dictionary and no tree
+    residual_tree    both: a weighted sum of their standardised scores
+    flat             single latents that all examples share
+    tfidf            words that all examples share, rare ones first
+    tfidf_expanded   words, each with the words that the training text tells of in the same documents: training text
+                     names topics, the pool does not, so this lexical rival sees what the tree was built from
+    shuffled_tree    control: the same tree with its leaves permuted; what it finds, any grouping finds
+    oracle           control: the pool's true paths, which no user has
 
-tree             nodes of the document tree that all examples share: two entities of one topic need not share a
-                 latent, but the latents of both lie under one node where the training text told of them together
-residual         cosine of mean residuals: no dictionary and no tree
-residual_tree    both: a weighted sum of their standardised scores
-flat             single latents that all examples share
-tfidf            words that all examples share, rare ones first
-tfidf_expanded   words, each with the words that the training text tells of in the same documents: training text
-                 names topics, the pool does not, so this lexical rival sees what the tree was built from
-shuffled_tree    control: the same tree with its leaves permuted; what it finds, any grouping finds
-oracle           control: the pool's true paths, which no user has
+A document is like some examples by what all of them share, or by the least of its cosines with them.
 """
 
 from collections.abc import Callable, Sequence
@@ -172,7 +172,7 @@ def oracle(documents: Documents, query: Query, settings: ScopeSettings) -> np.nd
 
 
 Retriever = Callable[[Documents, Query, ScopeSettings], np.ndarray]
-RETRIEVERS: dict[str, Retriever] = {
+RETRIEVERS: dict[str, Retriever] = {  # by the names of ``names.py``
     retriever.__name__: retriever
     for retriever in (tree, residual, residual_tree, flat, tfidf, tfidf_expanded, shuffled_tree, oracle)
 }

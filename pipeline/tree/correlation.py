@@ -1,15 +1,16 @@
-"""Which co-firings are more than chance: the exact tail of the count, with Bonferroni over all pairs.
-
-Similarity of all pairs of latents from their sparse codes, out of core, as dask tasks over blocks of latents.
+"""Similarity of all pairs of latents from their sparse codes, out of core, as dask tasks over blocks of latents.
 
 Codes are never made dense. Splitting by latent instead of by token leaves nothing to reduce: memory is bounded, tasks
 are pure, and the result is the same to the last bit whatever the block size, the slabs, the order, the number of
 workers, or a worker that died and was replaced.
+
+A co-firing is significant by the exact tail of its count, with Bonferroni over all pairs.
 """
 
 import contextlib
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import dask
@@ -17,6 +18,7 @@ import numba
 import numpy as np
 
 from pipeline.codes.store import CodesStore
+from pipeline.core.errors import PipelineError
 from pipeline.tree.kernels import SIMILARITIES, add_slab, columns, pairs_of_block, pairs_of_rows, standardisation
 from pipeline.tree.plan import MIB, BlockPlan, plan_blocks
 from pipeline.tree.units import Source, Sums, sums_of
@@ -152,14 +154,21 @@ def computing(scheduler: str, workers: int, memory_mib: int) -> Iterator[Hands]:
         with dask.config.set(scheduler="threads", num_workers=workers):
             yield Hands(workers, True)
         return
+    from distributed import KilledWorker
+
     from pipeline.core.processes import local_workers, workers_at
 
-    if scheduler == "processes":
-        with local_workers(workers, (memory_mib + LIBRARIES_MIB) * MIB):
-            yield Hands(1, False)
-        return
-    with workers_at(scheduler) as client:
-        yield Hands(max(client.nthreads().values(), default=1), False)
+    try:
+        if scheduler == "processes":
+            with local_workers(workers, (memory_mib + LIBRARIES_MIB) * MIB):
+                yield Hands(1, False)
+            return
+        with workers_at(scheduler, __name__, Path.cwd()) as client:
+            yield Hands(max(client.nthreads().values()), False)
+    except KilledWorker as error:
+        raise PipelineError(
+            f"several workers died on one block ({error}); give each more memory or lower machine.correlation_memory_mib"
+        ) from None
 
 
 def plan_for(source: Source, memory_mib: int, hands: Hands) -> BlockPlan:

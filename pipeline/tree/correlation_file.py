@@ -1,8 +1,6 @@
-"""``data/correlation.zarr``: one group a scale, readable array by array.
+"""``data/correlation.zarr``: one group a scale, readable array by array; where its square fits, also the whole matrix.
 
-The whole matrix of similarities as an array, for dictionaries whose square fits: 16,384 latents are 1 GiB.
-
-The correlation in an order of the tree: blocks on the diagonal are groups.
+For a picture the similarities stand in an order of the tree: blocks on the diagonal are groups.
 """
 
 from pathlib import Path

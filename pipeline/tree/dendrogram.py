@@ -19,11 +19,20 @@ def build_tree(correlation: Correlation, min_firings: int, method: str = "averag
     """
     latents = clustered_latents(correlation, min_firings)
     if len(latents) < 2:
-        raise PipelineError(
-            f"{len(latents)} latents fire in at least {min_firings} {correlation.scale}s of "
-            f"{correlation.sums.n_units:,}, too few for a tree; lower dendrogram.min_firings or cache more tokens"
-        )
+        raise PipelineError(_too_few(correlation, min_firings))
     return FeatureTree(cluster(correlation, latents, method), latents, *_nearest_clustered(correlation, latents))
+
+
+def _too_few(correlation: Correlation, min_firings: int) -> str:
+    sums, scale = correlation.sums, correlation.scale
+    enough = int((sums.n >= max(1, min_firings)).sum())
+    said = f"{enough} latents fire in at least {min_firings} {scale}s of {sums.n_units:,}"
+    if enough < 2:
+        return f"{said}, too few for a tree; lower dendrogram.min_firings or cache more tokens"
+    return (
+        f"{said}, but {'all' if not len(clustered_latents(correlation, min_firings)) else 'all but one'} have the same "
+        f"value in every {scale}, so that they correlate with nothing; look at data/sae (sae.k, sae.l1) and at the text"
+    )
 
 
 def cluster(correlation: Correlation, latents: np.ndarray, method: str) -> np.ndarray:

@@ -1,6 +1,4 @@
-"""The tree for people and other programs: groups per cut, one JSON row per node, Newick.
-
-Which latent is a more general case of which: parent edges beside the dendrogram.
+"""The tree for people and other programs: groups per cut, one JSON row per node, Newick, and parent edges beside it.
 
 A binary tree of latents cannot place a parent above its children: a latent and those that fire only with it are all
 leaves. So parents are a graph of their own. Containment alone cannot tell a parent from a grandparent (both are 1) and

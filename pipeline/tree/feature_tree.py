@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.files import check_sums
 
 # Merges that tie in exact arithmetic differ in the last bits; a cut must not fall between them.
 ROUNDING = 1e-9
@@ -174,6 +175,7 @@ def save_tree(folder: Path, tree: FeatureTree) -> None:
 
 def load_tree(folder: Path) -> FeatureTree:
     """The tree that ``save_tree`` wrote."""
+    check_sums(folder, "linkage.npy", "latents.npy", "rare.npy")
     try:
         rare, nearest = np.load(folder / "rare.npy").T.copy()
         return FeatureTree(np.load(folder / "linkage.npy"), np.load(folder / "latents.npy"), rare, nearest)

@@ -1,6 +1,6 @@
-"""The linkage of a condensed distance vector, and the correlations at which every tree is cut.
+"""The linkage of a condensed distance vector, and of a sparse graph; the correlations at which every tree is cut.
 
-Average linkage on a sparse graph, by rounds of reciprocal nearest neighbours: for more latents than a condensed
+On a sparse graph average linkage goes by rounds of reciprocal nearest neighbours: for more latents than a condensed
 vector can hold (32k latents take 4 GiB), and for cheap bootstrap replicates.
 
 Average linkage is reducible: merging two clusters never brings a third nearer than it was to one of them. So all

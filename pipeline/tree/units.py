@@ -4,7 +4,7 @@ Topics show only when codes are pooled, because two latents of one topic rarely 
 at token scale. Pooled values are log(1 + sum of the latent's values in the unit), so that one long burst does not
 outweigh many documents.
 
-Where the units come from: a codes store read whole or slab by slab, by token or by document.
+Units come from a codes store, whole or slab by slab.
 """
 
 from collections.abc import Iterator

@@ -174,7 +174,7 @@ class _Live:
     def __init__(self, edit: Edit, dictionary: Dictionary, model: PreTrainedModel) -> None:
         self.edit, self.dictionary, self.model = on(model.device, edit), dictionary, model
         self.acts = acts_on_the_stream(edit)
-        self.bos = edit.origin.bos if edit.origin else model.config.get_text_config().bos_token_id
+        self.bos = edit.origin.bos if edit.origin else getattr(model.config.get_text_config(), "bos_token_id", None)
         self.arguments = tuple(inspect.signature(model.forward).parameters)
         self.owner = uuid.uuid4().hex  # of what is kept in a cache
         self.call: Call | None = None

@@ -1,16 +1,18 @@
-"""What there is to choose: methods on targets, and where lies what they look at. Light to import.
+"""Methods choose their edits: cell by cell, in this process or side by side in several.
 
-Let methods choose their edits: cell by cell, in this process or side by side in several.
+Light to import: only a worker opens what methods look at.
 """
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.activations.settings import ActivationsSettings
-from pipeline.core.processes import MachineSettings, die_with_parent
+from pipeline.core.errors import PipelineError
+from pipeline.core.processes import MachineSettings, deaf_children, die_with_parent
 from pipeline.core.settings import RunSettings
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.settings import UnlearningSettings
@@ -47,8 +49,16 @@ def choose_all(sources: Sources, cells: Sequence[Cell]) -> Iterator[float]:
         yield from map(_choose, cells)
         return
     fresh = multiprocessing.get_context("spawn")  # a forked torch hangs in its threads
-    with ProcessPoolExecutor(workers, fresh, initializer=_open, initargs=(sources,)) as pool:
-        yield from pool.map(_choose, cells)
+    with ProcessPoolExecutor(workers, fresh, initializer=_open_or_keep_why, initargs=(sources,)) as pool:
+        with deaf_children():
+            objectives = pool.map(_choose, cells)
+        try:
+            yield from objectives
+        except BrokenProcessPool:
+            raise PipelineError(
+                f"one of {workers} processes that choose edits was killed, as Linux does when memory is short; lower "
+                "machine.unlearn_workers"
+            ) from None
 
 
 def _open(sources: Sources) -> None:
@@ -60,5 +70,19 @@ def _open(sources: Sources) -> None:
     _chooser = Chooser(sources)
 
 
+def _open_or_keep_why(sources: Sources) -> None:
+    """The pool would hide what its initializer raises; the worker's first task raises it again."""
+    global _refused
+    try:
+        _open(sources)
+    except Exception as error:
+        _refused = error
+
+
+_refused: Exception | None = None  # in a worker process
+
+
 def _choose(cell: Cell) -> float:
+    if _refused is not None:
+        raise _refused
     return _chooser.choose(cell)

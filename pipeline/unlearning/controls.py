@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.clamps import subtree
-from pipeline.unlearning.clamps.sweep import ways
+from pipeline.unlearning.clamps.ways import ways
 
 
 def random_groups(case: Case) -> Candidates:

@@ -1,10 +1,9 @@
 """What an edit did: the target's remains, and the harm to everything around it.
 
-The forget-damage curve of a sweep: for every harm that is allowed, the least that is left of the target.
-
-A sweep's candidates are points (harm, remains). The curve is their lower envelope, a staircase that starts at the model
-as it is (no harm, everything left); the area under it, up to a largest harm, compares methods over their whole range: 1
-is nothing forgotten, 0 everything for free.
+The forget-damage curve of a sweep has, for every harm that is allowed, the least that is left of the target.
+Candidates are points (harm, remains). The curve is their lower envelope, a staircase that starts at the model as it is
+(no harm, everything left); the area under it, up to a largest harm, compares methods over their whole range: 1 is
+nothing forgotten, 0 everything for free.
 """
 
 import math

@@ -3,10 +3,10 @@
 A guard blocks and does not erase: the report keeps it in a category of its own.
 
 A logistic regression tells inputs about the target from all others. Its features are sums over sets of latents of the
-largest code of each latent so far, divided by the root of the set's size: single latents for a flat guard, nodes of the
-tree for a guard on groups. Either way the guard is linear in the latents' largest codes.
+largest code of each latent so far, divided by the root of the set's size: single latents for a flat guard, nodes of
+the tree for a guard on groups. Either way the guard is linear in the latents' largest codes.
 
-A fixed vector behind the flat guard: the control for everything that a guarded clamp does with a dictionary.
+A fixed vector behind the flat guard is the control for everything that a guarded clamp does with a dictionary:
 
     x' = x - c (mean x on the target's prompts - mean x on all other prompts and texts)    where the guard fires
 

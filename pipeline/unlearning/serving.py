@@ -44,6 +44,7 @@ class Past(NamedTuple):
 class Call(NamedTuple):
     """One call of the model: its cache, what that holds, and which of the new tokens may be edited."""
 
+    keeps: bool  # whether a state is asked for, for the tokens to come
     cache: Any
     past: Past | None
     editable_bt: torch.Tensor
@@ -65,7 +66,7 @@ def open_call(model: PreTrainedModel, given: dict[str, Any], bos: int | None, ow
             "cache"
         )
     editable_bt = ~first_bt & _is_text(given.get("attention_mask"), first_bt, n_before)
-    return Call(cache, past, editable_bt)
+    return Call(given.get("use_cache") is True, cache, past, editable_bt)
 
 
 def _refuse_what_cannot_be_followed(given: dict[str, Any], guarded: bool) -> None:
@@ -134,11 +135,14 @@ def _length(cache: Any, ours: int) -> int:
 
 
 def follow(call: Call, output: Any, owner: str, past: Past) -> None:
-    """Keep ``past`` with the cache of a call, or with the one that the call has made."""
-    found = call.cache
-    if found is None:
-        parts = output if isinstance(output, tuple) else [getattr(output, name, None) for name in _CACHES]
-        found = next((part for part in parts if hasattr(part, "get_seq_length")), None)
+    """Keep ``past`` with the cache that a call returns; a model that keeps its state elsewhere is refused."""
+    parts = output if isinstance(output, tuple) else [getattr(output, name, None) for name in _CACHES]
+    found = next((part for part in parts if hasattr(part, "get_seq_length")), None)
+    if found is None and call.keeps:
+        raise PipelineError(
+            "this model keeps what it has read where an edit cannot follow it; call it with `use_cache=False`"
+        )
+    found = call.cache if found is None else found
     if found is None:
         return
     if not isinstance(found, _Followed):

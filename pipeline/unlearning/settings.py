@@ -1,5 +1,6 @@
 """Which methods forget which targets, what each one sweeps on the dev split, and how those that train are trained."""
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
@@ -7,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.core.faults import did_you_mean
 from pipeline.core.settings import Count, CountOrZero, NotNegative, Positive, Settings, Share, require
+from pipeline.scope.names import RETRIEVERS
 from pipeline.unlearning.methods import METHODS
 
 Retained = Literal["sibling", "other", "general"]
@@ -14,12 +16,16 @@ RETAINED = ("sibling", "other", "general")
 Term = Literal["uniform", "hinge", "entropy"]
 
 
-def _known_method(name: str) -> str:
-    if name not in METHODS:
-        raise PydanticCustomError(
-            "method", "it must be the name of a method{nearest}", {"nearest": did_you_mean(name, METHODS)}
-        )
-    return name
+def _name_of(what: str, known: Collection[str]) -> AfterValidator:
+    """A name in a table of the code."""
+
+    def check(name: str) -> str:
+        if name not in known:
+            about = {"what": what, "nearest": did_you_mean(name, known)}
+            raise PydanticCustomError("name", "it must be the name of a {what}{nearest}", about)
+        return name
+
+    return AfterValidator(check)
 
 
 def _node(value: object) -> int | str | tuple[str, ...]:
@@ -30,7 +36,8 @@ def _node(value: object) -> int | str | tuple[str, ...]:
     return value
 
 
-Method = Annotated[str, AfterValidator(_known_method)]
+Method = Annotated[str, _name_of("method", METHODS)]
+Retriever = Annotated[str, _name_of("retriever", RETRIEVERS)]
 Node = Annotated[int | str | tuple[str, ...], PlainValidator(_node)]
 Sweep = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
@@ -74,7 +81,7 @@ class FewShotSettings(Settings):
 
     given: Count
     documents: Count
-    retriever: Literal["tree", "residual", "residual_tree", "flat", "tfidf", "tfidf_expanded"]
+    retriever: Retriever
 
 
 class GateSettings(Settings):

@@ -1,6 +1,6 @@
 """Cells of the study: listed, grouped by what they share, computed where they are missing, kept one file each.
 
-Who computes the cells: this process, or dask workers side by side.
+This process computes them, or dask workers side by side.
 """
 
 from collections.abc import Iterable, Iterator

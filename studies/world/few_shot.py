@@ -9,10 +9,11 @@ import numpy as np
 from pipeline.corpus.targets import relations
 from pipeline.evaluation.forgetting import Exam
 from pipeline.evaluation.statistics import Figures
+from pipeline.scope import names
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.weights.few_shot import completed, labelled_entities
 
-RETRIEVERS = ("tree", "residual", "residual_tree", "flat", "tfidf_expanded", "shuffled_tree", "oracle")
+RETRIEVERS = [name for name in (*names.RETRIEVERS, *names.CONTROLS) if name != "tfidf"]  # which finds next to nothing
 ARMS = ("npo", *(f"scope_npo_{name}" for name in RETRIEVERS))
 
 

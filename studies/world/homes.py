@@ -1,6 +1,6 @@
 """A home is one seed's world, model, dictionary and tree: as the ordinary stages left them, opened for many cells.
 
-The floor of relearning: a model of the same world that was never taught some topics.
+Beside it the floor of relearning: a model of the same world that was never taught some topics.
 """
 
 from collections.abc import Iterable, Iterator

@@ -95,7 +95,7 @@ def test_ranks_share_an_epoch_without_overlap(store):
 def test_streaming_holds_two_groups_of_the_budget(store):
     source = loader(store, 1)
     assert 2 * source._buffer().nbytes <= 1 << 20
-    with pytest.raises(PipelineError, match=r"memory_mib is 0; two chunks of .* take"):
+    with pytest.raises(PipelineError, match=r"memory_mib` is 0; two chunks of .* take"):
         loader(store, 0)
 
 

@@ -300,9 +300,9 @@ corpus:
 
 def local_model(layers: int) -> None:
     Path("model").mkdir()
-    Path("model/config.json").write_text(f'{{"num_hidden_layers": {layers}}}')
-    for name in ("tokenizer.json", "model.safetensors"):
-        Path("model", name).touch()
+    Path("model/config.json").write_text(f'{{"model_type": "gemma2", "num_hidden_layers": {layers}}}')
+    Path("model/tokenizer.json").write_text("{}")
+    Path("model/model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensor, but a whole file
 
 
 def test_a_changed_local_file_changes_the_resolved_configuration(project: Path) -> None:
@@ -320,13 +320,30 @@ def test_a_changed_local_file_changes_the_resolved_configuration(project: Path) 
     assert {key for key in first if first[key] != second[key]} == {"inputs"}
 
 
+def test_replaced_weights_of_a_pretrained_dictionary_change_what_train_sae_depends_on(project: Path) -> None:
+    overlay("run_1", "sae: {pretrained: ./sae}")
+    Path("data/run").write_text("run_1\n")
+    Path("sae").mkdir()
+    written = []
+    for weights in ("one", "two"):
+        Path("sae/sae_weights.safetensors").write_text(weights)
+        stage.main()
+        written.append(read_yaml(Path("data/params.yaml")))
+    first, second = written
+    assert list(first["dictionary"]) == ["sae"]
+    assert {key for key in first if first[key] != second[key]} == {"dictionary"}
+
+
 @pytest.mark.parametrize(
     ("broken", "sentence"),
     [
         (lambda: Path("a.jsonl").unlink(), "corpus file a.jsonl is missing"),
         (lambda: Path("a.jsonl").write_text(""), "corpus file a.jsonl is empty"),
         (lambda: Path("model/tokenizer.json").unlink(), "model folder model has no tokenizer"),
-        (lambda: Path("model/config.json").write_text('{"n_layer": 1}'), "`activations.layer` is 1, but ./model has 1"),
+        (
+            lambda: Path("model/config.json").write_text('{"model_type": "gpt2", "n_layer": 1}'),
+            "`activations.layer` is 1, but ./model has 1",
+        ),
     ],
 )
 def test_missing_inputs_and_a_layer_beyond_the_model_stop_before_any_stage(project: Path, broken, sentence) -> None:

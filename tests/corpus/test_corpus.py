@@ -200,7 +200,10 @@ def test_the_checksum_of_a_file_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"texts": [{"file": "facts.jsonl"}]}, r"facts\.jsonl, row 1: there is no column `text`; it has answer, question"),
+        (
+            {"texts": [{"file": "facts.jsonl"}]},
+            r"facts\.jsonl, row 1: there is no column `text`; it has answer, question",
+        ),
         (
             {"texts": [{"file": "facts.jsonl", "template": "{answer}", "min_characters": 9}]},
             r"facts\.jsonl holds no row that can be used",

@@ -7,9 +7,9 @@ from scipy.sparse import csr_array
 from sklearn.metrics import adjusted_mutual_info_score
 
 from pipeline.codes.store import SparseCodes
-from pipeline.evaluation.agreement import purity
 from pipeline.evaluation.coherence import decoder_lift, firing_lift
 from pipeline.evaluation.forgetting import drops_by_node, sibling_precision
+from pipeline.evaluation.partitions import purity
 from pipeline.evaluation.statistics import Figures, half_sample_error, ratio_error, standard_error
 from pipeline.evaluation.tree_truth import edge_scores, places_of
 from pipeline.evaluation.truth import FEWEST, Belonging, belonging, best_ami, cut_truth

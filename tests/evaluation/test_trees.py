@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, fowlkes_mallows_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from pipeline.evaluation.agreement import (
+from pipeline.evaluation.partitions import (
     CAP,
     ami,
     ari,

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 
@@ -14,7 +13,8 @@ from pipeline import __main__ as door
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json
 from pipeline.inspection.scopes import find_scopes
-from pipeline.unlearning.settings import FewShotSettings
+from pipeline.scope import names
+from pipeline.scope.retrievers import RETRIEVERS
 from tests.support.import_graph import closure
 from tests.support.report_files import PLANTED, write_all
 
@@ -62,8 +62,8 @@ print(*sys.modules)
     assert closure("pipeline.__main__", when_loaded=True) >= {"argparse", "pipeline.core.errors"}
 
 
-def test_the_retrievers_are_those_of_the_settings() -> None:
-    assert get_args(get_type_hints(FewShotSettings)["retriever"]) == door.RETRIEVERS
+def test_every_name_of_a_retriever_has_its_function() -> None:
+    assert [*names.RETRIEVERS, *names.CONTROLS] == list(RETRIEVERS)
 
 
 @pytest.mark.parametrize(

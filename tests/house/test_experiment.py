@@ -104,7 +104,7 @@ def make_project(folder: Path) -> Path:
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
     write(folder / "pipeline/corpus/sources.py", SOURCES)
-    write(folder / "pipeline/language_model/checks.py", "layer_count = None\n")
+    write(folder / "pipeline/language_model/checks.py", "check_model = home = layer_count = None\n")
     write(folder / "dvc.yaml", DVC_YAML)
     write(folder / "stages/count.py", COUNT)
     write(folder / "stages/report.py", REPORT)

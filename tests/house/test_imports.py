@@ -29,7 +29,7 @@ LAYERS = (
     ("studies",),
 )
 OWNERS = {
-    "dvc": ("experiment",),
+    "dvc": ("experiment", "pipeline.core.repository"),
     "zarr": ("pipeline.activations", "pipeline.codes", "pipeline.tree"),
     "numcodecs": ("pipeline.activations", "pipeline.codes", "pipeline.tree"),
     "dask": ("pipeline.tree",),

@@ -58,6 +58,7 @@ def folder(tmp_path) -> Path:
         "run": {"seed": 0},
         "machine": recommended(MachineSettings, loader_memory_mib=8).plain(),
         "sae": recommended(SAESettings, **SECTION).plain(),
+        "dictionary": {},
     }
     (tmp_path / "data/params.yaml").write_text(as_yaml(sections))
     return tmp_path

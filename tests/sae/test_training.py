@@ -175,7 +175,7 @@ def test_a_training_killed_at_any_step_continues_bit_for_bit(at, straight, one_t
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-@pytest.mark.parametrize("moment", ["checkpoint.Path.replace", "learner.write_snapshot", "learner.describe"])
+@pytest.mark.parametrize("moment", ["training.Path.replace", "learner.write_snapshot", "learner.describe"])
 def test_a_kill_while_something_is_written_loses_nothing(moment, straight, one_thread, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(f"pipeline.sae.{moment}", kill)

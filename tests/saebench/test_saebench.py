@@ -103,8 +103,7 @@ def finished(folders) -> tuple[Path, dict]:
     """The output folder and the summary of one worker that ran everything."""
     out = folders / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "WORKER", "saebench_process")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setattr(run, "WORKER", "tests.support.saebench_process")
         summary = _run(folders, out, EVALS, edits={"masked": MASKED})
     return out, summary
 

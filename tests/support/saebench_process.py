@@ -1,7 +1,7 @@
 """The worker of ``test_saebench.py``: our evals, then stock sae-bench by hand, in one process (its imports take long).
 
-``python -m saebench_process job.json`` runs the pipeline's own worker first. What the tests compare with is written
-beside it: stock sae-bench on the same folder opened by SAELens, the transformers model, and the plumbing of the evals
+``python -m tests.support.saebench_process job.json`` runs the pipeline's own worker first. What the tests compare with
+is written beside it: stock sae-bench on the same folder opened by SAELens, the transformers model, and the plumbing of the evals
 that need a real model.
 """
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import torch
 
 from pipeline.unlearning.case import Choice, sweep
-from pipeline.unlearning.clamps.sweep import ablated, without
+from pipeline.unlearning.clamps.ways import ablated, without
 from pipeline.unlearning.damage import Damage
 from pipeline.unlearning.edit import Edit, clamped
 

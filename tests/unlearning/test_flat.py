@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.clamps import flat
-from pipeline.unlearning.clamps.sweep import Ranking, clamps, distinct_choices, ranked
+from pipeline.unlearning.clamps.ways import Ranking, clamps, distinct_choices, ranked
 from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.settings import UnlearningSettings
 from tests.support.cases import case_with

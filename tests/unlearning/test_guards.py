@@ -12,7 +12,7 @@ from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.apply import fires
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.clamps import subtree
-from pipeline.unlearning.clamps.sweep import ways
+from pipeline.unlearning.clamps.ways import ways
 from pipeline.unlearning.controls import look_alikes, shuffled_tree
 from pipeline.unlearning.firing import Firing, count_firing
 from pipeline.unlearning.guards import difference_of_means, fixed_vector, guard_flat, guard_tree, set_basis

@@ -1,8 +1,6 @@
-"""The vocabulary of the embedded world: invented names from syllables, plain English for everything else.
+"""The knowledge base of the embedded world: a tree domain > topic > entity, and five facts about every entity.
 
-Text that has nothing to do with the knowledge base: small stories, opposites, kinds of things.
-
-The knowledge base: a tree domain > topic > entity, and five facts about every entity.
+Names are invented from syllables; everything else is plain English, the general text beside the knowledge included.
 """
 
 import random
@@ -95,7 +93,7 @@ def facts_text(rng: random.Random, sentences: int) -> str:
 
 
 LEVELS = ("domain", "topic", "entity")
-# Values an attribute can have: shared by the topics of a domain (two attributes), private to a topic (two), by all (one).
+# Values an attribute can have: shared by a domain (two attributes), private to a topic (two), shared by all (one).
 DOMAIN_VALUES, TOPIC_VALUES, COMMON_VALUES = 12, 8, 16
 
 

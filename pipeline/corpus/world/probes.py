@@ -1,8 +1,7 @@
-"""How a fact is told: nine sentence templates, two wholly new ones, and which of them each fact is trained on.
+"""How a fact is told, and how it is asked: sentence templates, and cloze and four-option probes on those held out.
 
-The new ones use known words only: an unknown word would test the tokenizer, not the knowledge.
-
-Cloze and four-option probes about the embedded world, on sentences that training never showed.
+Each fact is trained on some of nine templates; two more are wholly new. These use known words only: an unknown word
+would test the tokenizer, not the knowledge.
 """
 
 import hashlib

@@ -1,6 +1,9 @@
-"""ReLU with an L1 penalty: the vanilla sparse autoencoder (Cunningham et al. 2023, Bricken et al. 2023).
+"""Rules with a threshold: ReLU with an L1 penalty, and JumpReLU.
 
-JumpReLU (Rajamanoharan et al. 2024): each latent learns the threshold above which it fires.
+    ReLU        the vanilla sparse autoencoder (Cunningham et al. 2023, Bricken et al. 2023)
+    JumpReLU    each latent learns the threshold above which it fires (Rajamanoharan et al. 2024)
+
+Here a pre-activation's own size decides; in ``topk`` its rank does.
 """
 
 import torch

@@ -1,8 +1,8 @@
-"""TopK (Gao et al. 2024): the k largest pre-activations of every row fire.
+"""Rules that count: TopK, BatchTopK, and Matryoshka on BatchTopK.
 
-BatchTopK (Bussmann et al. 2024): the k * b largest pre-activations of a batch of b rows fire.
-
-Matryoshka BatchTopK (Bussmann et al. 2025): nested prefixes of the latents reconstruct alone.
+    TopK          the k largest pre-activations of every row fire (Gao et al. 2024)
+    BatchTopK     the k * b largest pre-activations of a batch of b rows fire (Bussmann et al. 2024)
+    Matryoshka    nested prefixes of the latents reconstruct alone (Bussmann et al. 2025):
 
 L = mean over prefixes m of ||x - (sum over f < m of z_f W_dec[f] + b_dec)||^2. The first latents must do without the
 later ones, so they keep the general features, and a specific latent does not absorb its parent. One decode serves all

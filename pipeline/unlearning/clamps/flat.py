@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from pipeline.unlearning.case import Candidates, Case
-from pipeline.unlearning.clamps.sweep import Ranking, ablated, clamps, distinct_choices, ranked
+from pipeline.unlearning.clamps.ways import Ranking, ablated, clamps, distinct_choices, ranked
 from pipeline.unlearning.clamps.worth import worths
 from pipeline.unlearning.firing import RETAINED, Firing
 

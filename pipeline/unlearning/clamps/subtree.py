@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.case import Candidates, Case
-from pipeline.unlearning.clamps.sweep import ablated, ways
+from pipeline.unlearning.clamps.ways import ablated, ways
 from pipeline.unlearning.clamps.worth import worths
 
 

@@ -1,22 +1,20 @@
-"""What each latent does, not when it fires: the effect of clamping it, to first order, for all latents in one pass.
+"""What a latent is worth clamping: what the target gives for it, less what everything else pays.
+
+Each latent i is worth ``f_i - lambda max(mu s_i, o_i, g_i)``, as a share of all positive worth, where f, s, o and g
+are about the target, its siblings, other nodes and general text:
+
+    firing   its rates, shrunk by token counts toward the mean of the latent's parent group, so that a latent that was
+             seen a few times is judged by its company; without a tree they stay as they are
+    effect   the margins that probes lose when it is clamped: what fires need not matter
+    both     the sum of the two
 
 The margin of a probe is the score of its answer minus the log-sum-exp of the scores of its other options (in nats;
 unlike a log-probability it does not saturate where the model is sure). Clamping latent i to v_i changes it by about
 
     sum over tokens where z_i > 0 of (v_i - z_i) (d margin / d x) . W_dec[i]
 
-(attribution patching, Nanda 2023; Marks et al. 2024). The effect is the margin lost: on the target it is the gain of
-forgetting, on siblings and others the cost.
-
-What a latent is worth clamping: what the target gives for it, less what everything else pays.
-
-Each latent i is worth ``f_i - lambda max(mu s_i, o_i, g_i)``, as a share of all positive worth, where f, s, o and g are
-about the target, its siblings, other nodes and general text:
-
-    firing   its rates, shrunk by token counts toward the mean of the latent's parent group, so that a latent that was
-             seen a few times is judged by its company; without a tree they stay as they are
-    effect   the margins that probes lose when it is clamped (effect.py): what fires need not matter
-    both     the sum of the two
+(attribution patching, Nanda 2023; Marks et al. 2024). The margin lost is what effect means: on the target it is the
+gain of forgetting, on siblings and others the cost.
 """
 
 from collections.abc import Iterator, Sequence

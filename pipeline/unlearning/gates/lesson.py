@@ -1,6 +1,6 @@
-"""What gates learn from: the train bench's inputs as rows of its stored residual stream.
+"""What gates learn from, rows of the train bench's stored residual stream, and what they minimise.
 
-What learned gates minimise: three ways of not knowing the target, and distance to the original elsewhere.
+That is three ways of not knowing the target, and distance to the original elsewhere.
 
 All forget terms are 0 where nothing is known, and in nats or a share of ln V:
 

@@ -1,4 +1,4 @@
-"""Fine-tuning of all weights by a forget loss, with a KL anchor; what is forgotten stays so when every hook is gone.
+"""Fine-tuning by a forget loss, with an anchor on what must stay; what is forgotten stays so when every hook is gone.
 
     npo           2 / beta mean log(1 + (p / p_original)^beta) on the target's answers (Zhang et al. 2024); the gradient
                   of an answer dies down once it is forgotten, so it stops by itself where gradient ascent runs away
@@ -9,14 +9,15 @@
     grad_ascent   log p of the target's answers (Jang et al. 2023), with nothing to hold the rest: the weakest rival and
                   the floor of precision; it is calibrated like the others, so that it does not lose for want of tuning
 
-The first three add w KL(original || model) on sibling, other and general inputs. One training run; dev chooses how far.
+All weights are trained. The first three add w KL(original || model) on sibling, other and general inputs. One training
+run; dev chooses how far.
 
-RMU (Li et al. 2024, WMDP): the target's hidden states are steered to one random direction, all others held.
+    rmu           the target's hidden states are steered to one random direction, all others held (Li et al. 2024)
 
-Loss = mean |h(x) - c u|^2 on the target + w mean |h(x) - h_original(x)|^2 on what is kept, h the residual stream that
-leaves the edited layer, u a random unit vector, c a multiple of the stream's mean norm; both terms are in units of the
-original's mean |h|^2. Only the output map of the MLP of each layer up to it is trained. Calibration
-follows as for the other methods, with the same hold.
+Its loss = mean |h(x) - c u|^2 on the target + w mean |h(x) - h_original(x)|^2 on what is kept, h the residual stream
+that leaves the edited layer, u a random unit vector, c a multiple of the stream's mean norm; both terms are in units
+of the original's mean |h|^2. Only the output map of the MLP of each layer up to it is trained. Calibration follows as
+for the others.
 """
 
 import copy

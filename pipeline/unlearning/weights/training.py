@@ -1,20 +1,18 @@
-"""An attacker who relearns the target while the editor forgets it, so that it does not come back with a few steps.
-
-The attacker keeps a change of every weight. At each step of either phase it takes one AdamW step toward the target's
-whole sentences, from where it stands; after ``attack_steps`` it starts anew from no change. The editor lowers the mean
-of its loss at the weights and at ``weights + change``; its gradient is that with respect to its own weights, the change
-held fixed. To first order that is the meta-learning of Tamirisa et al. (2024, "Tamper-resistant safeguards", arXiv
-2408.00761). What must stay is anchored at the weights themselves. In memory the attacker takes three more copies of the
-weights: its change and AdamW's moments.
-
-Fine-tuning that forgets: a forget loss on the target, KL to the original model elsewhere, then calibration.
+"""Fine-tuning that forgets: a forget loss on the target, KL to the original model elsewhere, then calibration.
 
     phase 1   forget loss + w KL(original || model)
     phase 2   indifference among the options of the target's probes + w KL(original || model)
 
-With an attacker both first terms are the mean of those of the model and of its attacker (``attacker``).
-AdamW without decay at a constant rate, gradients clipped at norm 1. The first phase is short: what it breaks the second
-heals. Candidates are points on the straight line from the original weights through the trained ones; dev chooses.
+With an attacker both first terms are the mean of those of the model and of its attacker. AdamW without decay at a
+constant rate, gradients clipped at norm 1. The first phase is short: what it breaks the second heals. Candidates are
+points on the straight line from the original weights through the trained ones; dev chooses.
+
+The attacker keeps a change of every weight. At each step of either phase it takes one AdamW step toward the target's
+whole sentences, from where it stands; after ``attack_steps`` it starts anew from no change. The editor lowers the mean
+of its loss at the weights and at ``weights + change``; its gradient is that with respect to its own weights, the
+change held fixed. To first order that is the meta-learning of Tamirisa et al. (2024, "Tamper-resistant safeguards",
+arXiv 2408.00761). What must stay is anchored at the weights themselves. In memory the attacker takes three more copies
+of the weights: its change and AdamW's moments.
 """
 
 import copy

@@ -1,12 +1,10 @@
-"""Two partitions of the same items: do they group the same things?
+"""How far two partitions, or two trees, over the same items agree: cuts, heights, triplets.
 
-Do two trees over the same items join the same pairs early? Over all pairs, and over triplets of items.
-
-A dendrogram as a row of leaves and the heights of the gaps between neighbours.
-
-Two leaves are first together at the highest gap between them, so n - 1 numbers hold all n (n - 1) / 2 heights, a tree
-restricted to some of its leaves is again such a row, and two trees over the same items compare item by item.
+A dendrogram becomes a row of leaves and the heights of the gaps between neighbours. Two leaves are first together at
+the highest gap between them, so n - 1 numbers hold all n (n - 1) / 2 heights, a tree restricted to some of its leaves
+is again such a row, and two trees over the same items compare item by item.
 """
+
 
 from typing import NamedTuple
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from pipeline.evaluation.cutting import nodes_that_matter, spread, what_was_lost
+from pipeline.evaluation.node_effects import nodes_that_matter, spread, what_was_lost
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.firing import Firing
 
