@@ -97,6 +97,10 @@ def _add_subjects(subjects: Any, as_json: argparse.ArgumentParser) -> None:
 def _inspect(given: argparse.Namespace) -> None:
     from pipeline.inspection.subjects import look
 
+    if given.subject == "layers" and not any((DATA / name).exists() for name in ("model/layers.json", "layers.json")):
+        from pipeline.inspection.sweep import measure_layers
+
+        measure_layers(DATA)
     _show(look(DATA, given), given.json)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.faults import did_you_mean
-from pipeline.core.files import read_json, write_json
+from pipeline.core.files import read_json
 from pipeline.inspection.overview import drawn_overview, need, overview
 
 
@@ -60,20 +60,10 @@ def _knowledge(data: Path, level: str | None, as_json: bool) -> dict[str, Any]:
 
 
 def _layers(data: Path, level: str | None, as_json: bool) -> dict[str, Any]:
-    """Where a level of the corpus can be read: what `prepare` found, else measured now and kept."""
-    need(data, "params.yaml", "corpus", "model")
+    """Where a level of the corpus can be read: what `prepare` found, else what was measured for this question."""
     file = data / "model/layers.json"
     if not file.exists():
         file = data / "layers.json"
-    if not file.exists():
-        from pipeline.core.processes import MachineSettings, pick_device, prepare_process
-        from pipeline.core.settings import RunSettings, read_section
-        from pipeline.language_model.layers import sweep
-
-        machine = read_section(data / "params.yaml", MachineSettings, "machine")
-        prepare_process(machine.threads)
-        seed = read_section(data / "params.yaml", RunSettings, "run").seed
-        write_json(file, sweep(data / "model", data / "corpus", seed, pick_device(machine.device)))
     content = read_json(file)
     return content if as_json else drawn_layers(content, level)
 
