@@ -75,6 +75,10 @@ def _add_subjects(subjects: Any, as_json: argparse.ArgumentParser) -> None:
         return subjects.add_parser(name, parents=[as_json, *parents], help=about, description=about)
 
     add("corpus", "the tree of nodes that can be forgotten, with counts of their texts and probes")
+    knowledge = add("knowledge", "what the unedited model knows of every node, by the kind of question")
+    knowledge.add_argument("--level", help="a level of the corpus, or all; the finest otherwise")
+    layers = add("layers", "how well each layer of the model reads the corpus' nodes; measured when nobody has yet")
+    layers.add_argument("--level", help="a level of the corpus; the finest otherwise")
     add("activations", "the activation store: arrays, norms, rows as text")
     add("sae", "the dictionary: what it is, how good it is, how it was trained")
     feature = add("feature", "one latent: how often it fires, on what, its path to the root", scale)
@@ -93,6 +97,10 @@ def _add_subjects(subjects: Any, as_json: argparse.ArgumentParser) -> None:
 def _inspect(given: argparse.Namespace) -> None:
     from pipeline.inspection.subjects import look
 
+    if given.subject == "layers" and not any((DATA / name).exists() for name in ("model/layers.json", "layers.json")):
+        from pipeline.inspection.sweep import measure_layers
+
+        measure_layers(DATA)
     _show(look(DATA, given), given.json)
 
 

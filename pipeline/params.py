@@ -10,7 +10,7 @@ from pipeline.core.faults import did_you_mean
 from pipeline.core.processes import MachineSettings
 from pipeline.core.settings import RunSettings, Settings, parse
 from pipeline.core.yaml_text import read_yaml
-from pipeline.corpus.settings import WORLD_LEVELS, CorpusSettings, WorldSettings
+from pipeline.corpus.settings import WORLD_LEVELS, AtlasSettings, CorpusSettings, WorldSettings
 from pipeline.corpus.targets import check_declared, choose_targets
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.language_model.settings import LanguageModelSettings
@@ -28,6 +28,7 @@ class Params(Settings):
     machine: MachineSettings
     corpus: CorpusSettings
     world: WorldSettings
+    atlas: AtlasSettings
     language_model: LanguageModelSettings
     activations: ActivationsSettings
     sae: SAESettings
@@ -100,6 +101,8 @@ def check_together(params: Params) -> None:
     """Refuse what no section can see by itself."""
     if params.language_model.source == "train":
         check_layers(params.activations, params.language_model.tiny.layers, "the model trained here")
+    if params.activations.layer == "auto" and not params.language_model.layer_sweep:
+        raise PipelineError("`activations.layer` is auto, which needs `language_model.layer_sweep: true`")
     tokens, context = params.machine.batch_tokens, params.activations.context_length
     if tokens < context:
         raise PipelineError(f"`machine.batch_tokens` is {tokens}; it must hold one context of {context} tokens")
@@ -114,12 +117,15 @@ def check_together(params: Params) -> None:
 def check_targets(params: Params) -> None:
     """Refuse before any stage runs a target that the corpus lacks, as far as its settings tell.
 
-    They tell all of the embedded world. Of files and data sets they tell the names of the nodes; how many numbered
-    blocks there are is seen when `prepare` has read them.
+    They tell all of the embedded world, and of the atlas what the Factbook holds, which stage `params` reads. Of files
+    and data sets they tell the names of the nodes; how many numbered blocks there are is seen when `prepare` has read
+    them.
     """
     targets, world = params.unlearning.targets, params.world
     if params.corpus.source == "files":
         check_declared(params.corpus.levels, [source.path for source in params.corpus.sources()], targets)
+        return
+    if params.corpus.source == "atlas":
         return
     for level, nodes in world.nodes().items():
         number = targets.get(level, 0)
@@ -136,7 +142,8 @@ def check_targets(params: Params) -> None:
 
 def check_layers(activations: ActivationsSettings, n_layers: int, model: str) -> None:
     """Refuse a hook point beyond the last layer of the model."""
-    last = max([activations.layer, *(int(name.split(".")[1]) for name in activations.also)])
+    layer = 0 if activations.layer == "auto" else activations.layer  # a sweep never takes one that is not there
+    last = max([layer, *(int(name.split(".")[1]) for name in activations.also)])
     if last >= n_layers:
         raise PipelineError(
             f"`activations.layer` is {last}, but {model} has {n_layers} layers; it must be 0 to {n_layers - 1}"

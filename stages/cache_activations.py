@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.activations.build import build_store
+from pipeline.activations.layer import at_layer
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
 from pipeline.core.files import read_json
@@ -14,7 +15,7 @@ from stages import PARAMS, run
 def main() -> str:
     seed = read_section(PARAMS, RunSettings, "run").seed
     machine = read_section(PARAMS, MachineSettings, "machine")
-    settings = read_section(PARAMS, ActivationsSettings, "activations")
+    settings = at_layer(read_section(PARAMS, ActivationsSettings, "activations"), Path("data/model"))
     prepare_process(machine.threads)
     build_store(
         Path("data/activations.zarr"),

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+from pipeline.activations.layer import at_layer
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.codes.store import CodesStore
 from pipeline.core.files import building, read_json, write_json
@@ -32,7 +33,7 @@ PLACES = Places(DENDROGRAM, CORRELATION, FEATURES, SAE, CORPUS, MODEL)
 def main() -> str:
     seed = read_section(PARAMS, RunSettings, "run").seed
     machine = read_section(PARAMS, MachineSettings, "machine")
-    activations = read_section(PARAMS, ActivationsSettings, "activations")
+    activations = at_layer(read_section(PARAMS, ActivationsSettings, "activations"), MODEL)
     settings = read_section(PARAMS, EvaluationSettings, "evaluation")
     scope_settings = read_section(PARAMS, ScopeSettings, "scope")
     prepare_process(machine.threads)

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from pipeline.activations.layer import at_layer
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import building, read_json, write_json
 from pipeline.core.processes import MachineSettings
 from pipeline.core.progress import track
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.corpus.targets import choose_targets
+from pipeline.language_model.known import refuse_unknown
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.choosing import Cell, Sources, choose_all
 from pipeline.unlearning.settings import UnlearningSettings
@@ -20,10 +22,11 @@ UNLEARNING = Path("data/unlearning")
 def main() -> str:
     shared = read_section(PARAMS, RunSettings, "run")
     machine = read_section(PARAMS, MachineSettings, "machine")
-    activations = read_section(PARAMS, ActivationsSettings, "activations")
+    activations = at_layer(read_section(PARAMS, ActivationsSettings, "activations"), MODEL)
     scope = read_section(PARAMS, ScopeSettings, "scope")
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     targets = choose_targets(read_json(CORPUS / "corpus.json")["nodes"], settings.targets)
+    refuse_unknown(MODEL, CORPUS, targets)
     sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, targets, shared, machine, activations, scope, settings)
     with building(UNLEARNING) as folder:
         write_json(folder / "targets.json", targets)

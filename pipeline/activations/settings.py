@@ -15,7 +15,7 @@ HookPoint = Annotated[
 class ActivationsSettings(Settings):
     """Section ``activations``."""
 
-    layer: CountOrZero
+    layer: CountOrZero | Literal["auto"]
     site: Literal["resid_pre", "attn_out", "mlp_out", "resid_post"]
     also: tuple[HookPoint, ...]
     packing: Literal["document", "packed"]

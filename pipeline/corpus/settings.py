@@ -9,6 +9,7 @@ from pipeline.core.settings import Count, CountOrZero, PositiveShare, Settings, 
 
 FILE_FORMATS = (".jsonl", ".csv", ".parquet", ".txt")
 WORLD_LEVELS = ("domain", "topic", "entity")
+ATLAS_LEVELS = ("region", "country")
 N_OPTIONS = 4  # of every question
 CHANCE = 1 / N_OPTIONS
 
@@ -84,7 +85,7 @@ class CorpusSettings(Settings):
     The three lists are read when ``source`` is ``files``; relative files lie in ``folder``.
     """
 
-    source: Literal["world", "files"]
+    source: Literal["world", "files", "atlas"]
     levels: Annotated[tuple[str, ...], Field(min_length=1)]
     folder: str
     training_text: tuple[TextSource, ...]
@@ -96,6 +97,8 @@ class CorpusSettings(Settings):
         require(len(set(self.levels)) == len(self.levels), f"levels names one twice: {', '.join(self.levels)}")
         if self.source == "files":
             self._check_files()
+        atlas = self.source == "atlas"
+        require(not atlas or self.levels == ATLAS_LEVELS, f"levels of the atlas are {', '.join(ATLAS_LEVELS)}")
         return self
 
     def _check_files(self) -> None:
@@ -129,3 +132,15 @@ class WorldSettings(Settings):
         """Level -> how many nodes it has."""
         topics = self.domains * self.topics_per_domain
         return {"domain": self.domains, "topic": topics, "entity": topics * self.entities_per_topic}
+
+
+class AtlasSettings(Settings):
+    """Section ``atlas``: real countries. A place is a folder or ``package:<name>/<folder inside the package>``."""
+
+    factbook: str
+    articles: str
+    tables: str
+    fewest_facts: Annotated[int, Field(ge=5)]
+    passage_characters: Annotated[int, Field(ge=100)]
+    most_passages: Annotated[int, Field(ge=5)]
+    most_articles: Annotated[int, Field(ge=10)]

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.core.files import read_json
 from pipeline.core.progress import track
 from pipeline.corpus.targets import relation, relations
+from pipeline.evaluation.kinds import RELATIONS, kind_figures
 from pipeline.evaluation.statistics import Figures, ratio_error
 from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.edit import Edit, load_edit, no_edit
@@ -23,9 +24,10 @@ class Exam(NamedTuple):
 
 
 def open_exam(subject: Subject, target: tuple[str, ...]) -> Exam:
-    """Test probes of everything, the target's own in wholly new templates, and general test texts."""
-    probes, texts = subject.split("test", "novel")
-    asked = [p for p in probes if p["split"] == "test" or relation(p["path"], target) == "forget"]
+    """Test probes of everything, the target's in new templates too, names to copy, and general test texts."""
+    probes, texts = subject.split("test", "novel", "copying")
+    near = {"test": RELATIONS, "novel": ("forget",), "copying": ("forget", "sibling")}
+    asked = [p for p in probes if relation(p["path"], target) in near[p["split"]]]
     bench = subject.bench(asked, [text for text in texts if relation(text["path"], target) == "general"])
     return Exam(bench, bench.measure(no_edit("", target, subject.layer)))
 
@@ -65,6 +67,7 @@ def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dic
         if len(chosen):
             ids, facts = _names(bench, chosen)
             figures.mean(f"{name}_drop", ids, lost[chosen], facts, scale=100)
+    kind_figures(figures, bench.probes, before.choice_q.numpy(), after.choice_q.numpy(), of_probe)
     _general_text(figures, exam, after, kl_x.numpy(), edit.target)
     by_sibling = drops_by_node(lost, bench.probes, edit.target, (of_probe == "sibling") & (split == "test"))
     if by_sibling:

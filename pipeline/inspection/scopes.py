@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.activations.layer import at_layer
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
@@ -160,7 +161,7 @@ def _documents(data: Path, examples: Sequence[str]) -> Documents:
     """The pool and the labelled texts, with the examples at the end, as the model reads them."""
     seed = read_section(data / "params.yaml", RunSettings, "run").seed
     machine = read_section(data / "params.yaml", MachineSettings, "machine")
-    activations = read_section(data / "params.yaml", ActivationsSettings, "activations")
+    activations = at_layer(read_section(data / "params.yaml", ActivationsSettings, "activations"), data / "model")
     prepare_process(machine.threads)
     model = load_model(data / "model", activations.layer + 1, device=pick_device(machine.device))
     dictionary, tokenizer = load_dictionary(data / "sae").to(model.device), load_tokenizer(data / "model")

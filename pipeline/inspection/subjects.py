@@ -4,6 +4,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import PipelineError
+from pipeline.core.faults import did_you_mean
+from pipeline.core.files import read_json
 from pipeline.inspection.overview import drawn_overview, need, overview
 
 
@@ -15,6 +18,10 @@ def look(data: Path, given: Namespace) -> dict[str, Any] | str:
             return content if given.json else drawn_overview(content)
         case "corpus":
             return _corpus(data, given.json)
+        case "knowledge":
+            return _knowledge(data, given.level, given.json)
+        case "layers":
+            return _layers(data, given.level, given.json)
         case "activations" | "sae":
             return _store(data, given.subject)
         case "run":
@@ -37,6 +44,40 @@ def _corpus(data: Path, as_json: bool) -> dict[str, Any] | str:
     need(data, "corpus")
     content = corpus_nodes(data / "corpus")
     return content if as_json else drawn_nodes(content)
+
+
+def _knowledge(data: Path, level: str | None, as_json: bool) -> dict[str, Any]:
+    """What the unedited model knew: a row for each node of a level and kind of question."""
+    need(data, "corpus", "model")
+    file = data / "model/knowledge.json"
+    if not file.exists():
+        raise PipelineError(f"{file} is missing: the model was not asked; set `language_model.least_known` above 0")
+    tables = read_json(file)["tables"]
+    level = level or list(tables)[-1]
+    if level not in tables:
+        raise PipelineError(f"there is no level `{level}`{did_you_mean(level, tables)}")
+    return tables if as_json else {level: tables[level]}
+
+
+def _layers(data: Path, level: str | None, as_json: bool) -> dict[str, Any]:
+    """Where a level of the corpus can be read: what `prepare` found, else what was measured for this question."""
+    file = data / "model/layers.json"
+    if not file.exists():
+        file = data / "layers.json"
+    content = read_json(file)
+    return content if as_json else drawn_layers(content, level)
+
+
+def drawn_layers(content: dict[str, Any], level: str | None) -> dict[str, Any]:
+    """One level's table: layers, then what chance and words reach; -1 is the embedding."""
+    levels = content["levels"]
+    level = level or list(levels)[-1]
+    if level not in levels:
+        raise PipelineError(f"there is no level `{level}`{did_you_mean(level, levels)}")
+    table = levels[level]
+    beside = [{"layer": name} | table[name] for name in ("chance", "tfidf")]
+    about = {"level": level, "nodes": table["nodes"], **content["items"], "auto takes layer": content["best"]}
+    return about | {"average precision": [*table["layers"], *beside]}
 
 
 def _store(data: Path, subject: str) -> dict[str, Any]:

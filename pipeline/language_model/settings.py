@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from pipeline.core.settings import Count, CountOrZero, Positive, PositiveShare, Settings, require
+from pipeline.core.settings import Count, CountOrZero, Positive, PositiveShare, Settings, Share, require
 
 
 class TinySettings(Settings):
@@ -43,4 +43,6 @@ class LanguageModelSettings(Settings):
     source: str
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]
+    least_known: Share
+    layer_sweep: bool
     tiny: TinySettings

@@ -19,7 +19,7 @@ from tests.support.import_graph import closure
 from tests.support.report_files import PLANTED, write_all
 
 COMMANDS = ("inspect", "scope", "compare", "export", "agreement")
-SUBJECTS = ("corpus", "activations", "sae", "feature", "dendrogram", "group", "edit", "run")
+SUBJECTS = ("corpus", "knowledge", "layers", "activations", "sae", "feature", "dendrogram", "group", "edit", "run")
 
 
 def call(root: Path, where: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""Real countries: pages of the World Factbook, questions about them, and news as general text."""

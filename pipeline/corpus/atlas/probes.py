@@ -1,0 +1,161 @@
+"""Questions with four options: about facts in three paraphrases, and copying, where the answer stands in the question.
+
+Three kinds are scored apart. ``named``: the answer is the country's name. ``otherwise``: it is something else.
+``copying``: the name has to be repeated only; an edit that fails these has not forgotten a fact but lost a word.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.corpus.atlas.factbook import Country
+from pipeline.corpus.atlas.facts import Fact, alike
+from pipeline.corpus.documents import Split
+from pipeline.corpus.settings import N_OPTIONS
+
+PROMPTS = {
+    "capital": (
+        "The capital of {} is",
+        "The capital city of {} is called",
+        "In {}, the capital city is",
+    ),
+    "capital of": (
+        "{} is the capital of",
+        "{} is the capital city of the country of",
+        "The city of {} is the capital of",
+    ),
+    "largest city": (
+        "The largest city in {} is",
+        "The biggest city of {} is",
+        "More people live in one city of {} than in any other:",
+    ),
+    "city": (
+        "{} is a city in the country of",
+        "The city of {} is located in the country of",
+        "{} is one of the largest cities in",
+    ),
+    "language": (
+        "The official language of {} is",
+        "Most people in {} speak",
+        "Laws of {} are written in a language called",
+    ),
+    "currency": (
+        "The currency of {} is the",
+        "In {}, people pay with the",
+        "The money used in {} is called the",
+    ),
+    "neighbour": (
+        "{} shares a land border with",
+        "One of the countries that border {} is",
+        "From {} you can cross the land border into",
+    ),
+    "nationality": (
+        "The nationality of people from {} is",
+        "Someone who was born in {} is",
+        "The adjective for people and things from {} is",
+    ),
+    "export": (
+        "The most valuable export of {} is",
+        "Above all, {} exports",
+        "Among the goods that {} sells abroad, the first is",
+    ),
+}
+COPYING = (
+    "Welcome to {}! We hope that you enjoy your stay in",
+    "The letter was sent from {} to {}. It came from",
+    "Yesterday {} played against {}. {} won. The winner was",
+    "The book is about {}, not about {}. Again: the book is about",
+    "Words: {}, {}, {}, {}. The first word was",
+)
+
+
+class Pool(NamedTuple):
+    """Answers of one relation, by region; general ones have the region ``""``."""
+
+    by_region: dict[str, tuple[str, ...]]
+
+    def draw(self, fact: Fact, rng: random.Random) -> list[str]:
+        """Three wrong answers: two of the fact's own region, which is hard, one of elsewhere; else what there is."""
+        right = {alike(answer) for answer in (fact.answer, *fact.also_right)}
+        region = fact.path[0] if fact.path else ""
+        near = _wrong(self.by_region.get(region, ()), right)
+        elsewhere = [answer for other, known in self.by_region.items() if other != region for answer in known]
+        far = _wrong(elsewhere, right | {alike(answer) for answer in near})
+        rng.shuffle(near)
+        rng.shuffle(far)
+        taken = near[: N_OPTIONS - 2] + far
+        return (taken + near[N_OPTIONS - 2 :])[: N_OPTIONS - 1]
+
+
+def _wrong(answers: Iterable[str], right: set[str]) -> list[str]:
+    distinct = {alike(answer): answer for answer in answers}
+    return sorted(answer for folded, answer in distinct.items() if folded not in right)
+
+
+def pools(facts: Iterable[Fact]) -> dict[str, Pool]:
+    """Relation -> the answers of its facts."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for fact in facts:
+        region = fact.path[0] if fact.path else ""
+        found.setdefault(fact.relation, {}).setdefault(region, {})[fact.answer] = None
+    return {
+        relation: Pool({region: tuple(answers) for region, answers in regions.items()})
+        for relation, regions in found.items()
+    }
+
+
+def fact_probes(
+    facts: Sequence[Fact], prompts: Mapping[str, Sequence[str]], splits: Mapping[str, Split], seed: int
+) -> Iterator[dict]:
+    """Every fact in every paraphrase.
+
+    Facts of dev and test are asked in all of them. Of a fact of train one paraphrase, another one each time, is kept
+    as ``novel``: known facts in new words, beside facts that no method has seen.
+    """
+    drawn_from = pools(facts)
+    for fact in facts:
+        ways = prompts[fact.relation]
+        kept = random.Random(f"{seed}|{fact.key}").randrange(len(ways))
+        for number, way in enumerate(ways):
+            split = splits[fact.key]
+            if split == "train" and number == kept and fact.path and len(ways) > 1:
+                split = "novel"  # type: ignore[assignment]
+            name = f"{fact.relation}|{fact.key}|{number}"
+            rng = random.Random(f"{seed}|{name}")
+            wrong = drawn_from[fact.relation].draw(fact, rng)
+            if len(wrong) == N_OPTIONS - 1:
+                yield _probe(fact, name, way.format(fact.subject), wrong, split, rng)
+
+
+def _probe(fact: Fact, name: str, prompt: str, wrong: list[str], split: str, rng: random.Random) -> dict:
+    options = [fact.answer, *wrong]
+    return {
+        "id": name,
+        "prompt": prompt[0].upper() + prompt[1:],
+        "answer": fact.answer,
+        "options": rng.sample(options, len(options)),
+        "path": list(fact.path),
+        "split": split,
+        "kind": ("named" if fact.named else "otherwise") if fact.path else "general",
+        "fact": fact.key,
+        "subject": fact.subject,
+        "relation": fact.relation,
+    }
+
+
+def copying_probes(countries: Sequence[Country], seed: int) -> Iterator[dict]:
+    """For every country the name to repeat; the other one in the text is of its region, where there is one."""
+    pool = pools([_copying(country) for country in countries])
+    in_text = {country.name: country.in_text for country in countries}
+    for country in countries if len(countries) >= N_OPTIONS else ():
+        fact = _copying(country)
+        for number, way in enumerate(COPYING):
+            name = f"copying|{country.name}|{number}"
+            rng = random.Random(f"{seed}|{name}")
+            wrong = pool[fact.relation].draw(fact, rng)
+            slots = (country.in_text, in_text[wrong[0]], country.in_text, in_text[wrong[1]])
+            yield _probe(fact, name, way.format(*slots), wrong, "copying", rng) | {"kind": "copying"}
+
+
+def _copying(country: Country) -> Fact:
+    return Fact(country.path, "copying", True, country.name, country.name, f"{country.name}: copying")
