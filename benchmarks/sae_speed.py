@@ -30,6 +30,7 @@ from sae_lens.training.sae_trainer import SAETrainer
 
 from pipeline.core.files import write_json
 from pipeline.core.processes import prepare_process
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.trainer import Trainer
 from studies.recommended import recommended
 
@@ -63,7 +64,7 @@ def limit(d_model: int, d_sae: int, batch: torch.Tensor) -> Callable[[], None]:
 
 def ours(d_sae: int, k: int, batch: torch.Tensor) -> Callable[[], object]:
     settings = recommended().sae.but(d_sae=d_sae, k=k, batch_size=len(batch), correlation_every=0, tree_penalty=0.0)
-    trainer = Trainer(settings, batch.mean(0), float(batch.norm(dim=1).mean()), 0, "cpu")
+    trainer = Trainer(settings, by_mean_norm(batch.mean(0), float(batch.norm(dim=1).mean())), 0, "cpu")
     return lambda: trainer.step(batch)
 
 

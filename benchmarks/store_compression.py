@@ -23,6 +23,7 @@ from pipeline.activations.store import TOKEN_ARRAYS, ActivationStore
 from pipeline.activations.writer import WindowWriter, create_store
 from pipeline.core.processes import prepare_process
 from pipeline.sae.build import measure
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.trainer import Trainer
 from studies.recommended import recommended
 
@@ -95,7 +96,7 @@ def read_cost(store: ActivationStore) -> float:
 
 def explained_variance(store: ActivationStore, unseen_nd: torch.Tensor, steps: int) -> float:
     settings = recommended().sae.but(steps=steps, correlation_every=0, tree_penalty=0.0)
-    trainer = Trainer(settings, torch.as_tensor(store.mean_d), store.mean_norm, 0, "cpu")
+    trainer = Trainer(settings, by_mean_norm(torch.as_tensor(store.mean_d), store.mean_norm), 0, "cpu")
     for acts_bd in islice(ActivationLoader(store, settings.batch_size, 0, 4096), steps):
         trainer.step(acts_bd)
     return measure(trainer.dictionary(), iter(unseen_nd.split(4096)), torch.as_tensor(store.mean_d))[

@@ -32,6 +32,7 @@ from pipeline.activations.plan import window_batches
 from pipeline.activations.store import ActivationStore
 from pipeline.core.processes import prepare_process
 from pipeline.language_model.loading import load_model
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.trainer import Trainer
 from studies.recommended import recommended
 
@@ -109,7 +110,7 @@ def measure_training(folder: Path, n_tokens: int, d_model: int, repeats: int) ->
     ready_nd = store.rows(0, steps * BATCH)
 
     def train(batches) -> None:
-        trainer = Trainer(settings, mean_d, store.mean_norm, 0, "cpu")
+        trainer = Trainer(settings, by_mean_norm(mean_d, store.mean_norm), 0, "cpu")
         for acts_bd in islice(batches, steps):
             trainer.step(acts_bd)
 

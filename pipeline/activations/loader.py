@@ -6,20 +6,26 @@ rows in random order while a thread reads the next group. Rows were permuted wit
 rows of one sequence rarely meet in a batch (benchmarks/ has the measured mixing).
 
 Either way an epoch is a permutation of the rows that follows from (seed, epoch) alone. So the position is two numbers,
-every row is served exactly once an epoch, and every batch is full: one that crosses an epoch's end takes its last rows
-from the next.
+every row is served exactly once an epoch (or as often as ``draws`` says), and every batch is full: one that crosses an
+epoch's end takes its last rows from the next.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from pipeline.activations.store import ActivationStore, gather_widened
 from pipeline.core.errors import PipelineError
+
+
+class Draws(Protocol):
+    """How often each row of the store is served in an epoch."""
+
+    def repeats(self, epoch: int, seed: int) -> np.ndarray: ...
 
 
 class Group(NamedTuple):
@@ -44,8 +50,9 @@ class ActivationLoader:
         rank: int = 0,
         world_size: int = 1,
         device: str = "cpu",
+        draws: Draws | None = None,
     ) -> None:
-        self.store, self.batch_size, self.seed = store, batch_size, seed
+        self.store, self.batch_size, self.seed, self.draws = store, batch_size, seed, draws
         self.rank, self.world_size, self.device = rank, world_size, device
         self._n_chunks = -(-store.n_tokens // store.chunk_rows)
         if self._n_chunks < world_size:
@@ -60,6 +67,7 @@ class ActivationLoader:
                 f"`machine.loader_memory_mib` is {memory_mib}; two chunks of {store.path} take {need:.0f}"
             )
         self._epoch = self._row = 0
+        self._drawn: tuple[int, np.ndarray | None] = -1, None  # an epoch with its draws
         self._served: Iterator[torch.Tensor] | None = None
 
     @property
@@ -85,7 +93,7 @@ class ActivationLoader:
         """Batches from a position on; they may span groups and epochs."""
         filled, batch_bd = 0, self._empty_batch()
         for group, rows_nd in self._read_ahead(self._groups(epoch, row)):
-            order = self._rng(group.epoch, 1 + group.number).permutation(group.n_rows)
+            order = self._order(group)
             start = max(0, row - group.first_row) if group.epoch == epoch else 0
             while start < group.n_rows:
                 taken = order[start : start + self.batch_size - filled]
@@ -122,11 +130,32 @@ class ActivationLoader:
             first_row = 0
             for number, start in enumerate(range(0, len(chunks), self._group_chunks)):
                 some = chunks[start : start + self._group_chunks]
-                n_rows = int(self._chunk_sizes(some).sum())
+                n_rows = self._n_served(epoch, some)
                 if row < first_row + n_rows:
                     yield Group(epoch, number, some, first_row, n_rows)
                 first_row += n_rows
             epoch, row = epoch + 1, 0
+
+    def _order(self, group: Group) -> np.ndarray:
+        """The group's rows in the order in which they are served, each as often as it is drawn."""
+        order = self._rng(group.epoch, 1 + group.number).permutation(group.n_rows)
+        if self.draws is None:
+            return order
+        repeats = np.concatenate([self._repeats(group.epoch)[self._rows_of(chunk)] for chunk in group.chunks])
+        return np.repeat(np.arange(len(repeats)), repeats)[order]
+
+    def _n_served(self, epoch: int, chunks: np.ndarray) -> int:
+        if self.draws is None:
+            return int(self._chunk_sizes(chunks).sum())
+        return sum(int(self._repeats(epoch)[self._rows_of(chunk)].sum()) for chunk in chunks)
+
+    def _repeats(self, epoch: int) -> np.ndarray:
+        if self._drawn[0] != epoch:
+            self._drawn = epoch, self.draws.repeats(epoch, self.seed)
+        return self._drawn[1]
+
+    def _rows_of(self, chunk: int) -> slice:
+        return slice(int(chunk) * self.store.chunk_rows, (int(chunk) + 1) * self.store.chunk_rows)
 
     def _read_ahead(self, groups: Iterator[Group]) -> Iterator[tuple[Group, torch.Tensor]]:
         """Each group with its rows; two buffers, one being served, one being filled by a thread."""

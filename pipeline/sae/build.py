@@ -18,6 +18,7 @@ from pipeline.core.processes import MachineSettings
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.distributed import n_processes, rank
 from pipeline.sae.folder import check_origin, load_pretrained, save_dictionary
+from pipeline.sae.inputs import inputs_of
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
 from pipeline.sae.training import remove_checkpoint, train
@@ -132,10 +133,11 @@ def _plans(settings: SAESettings, seed: int, folder: Path) -> list[_Plan]:
 
 def _train(store: ActivationStore, plans: list[_Plan], seed: int, device: str, memory_mib: int) -> None:
     """Train some dictionaries in one pass over the store; ``seed`` is that of the batches' order."""
-    mean_d = torch.as_tensor(store.mean_d)
-    trainers = [Trainer(plan.settings, mean_d, store.mean_norm, plan.seed, device) for plan in plans]
+    inputs = inputs_of(store, plans[0].settings)
+    trainers = [Trainer(plan.settings, inputs, plan.seed, device) for plan in plans]
     ranks = {"rank": rank(), "world_size": n_processes()}
-    loader = ActivationLoader(store, plans[0].settings.batch_size, seed, memory_mib, **ranks, device=device)
+    batch_size = plans[0].settings.batch_size
+    loader = ActivationLoader(store, batch_size, seed, memory_mib, **ranks, device=device, draws=inputs.draws)
     for plan in plans:
         plan.folder.mkdir(parents=True, exist_ok=True)
     all_curves = train(trainers, loader, [plan.folder for plan in plans])

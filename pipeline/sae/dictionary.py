@@ -122,18 +122,26 @@ class Weights(nn.Module):
         self.W_dec /= self.W_dec.norm(dim=1, keepdim=True).clamp(min=1e-8)
         self.threshold.clamp_(min=0.0)
 
-    def to_dictionary(self, scale: float, threshold_s: torch.Tensor, k: int | None) -> Dictionary:
-        """Fold the division by 1 / ``scale`` (the mean norm) and the subtraction of b_dec into the weights.
+    def to_dictionary(self, scale_d: torch.Tensor, threshold_s: torch.Tensor, k: int | None) -> Dictionary:
+        """Fold the scale of the inputs (a number, or one a dimension) and the subtraction of b_dec into the weights.
 
-        Training computes z = f((scale x - b_dec) W_enc^T + b_enc); its codes, biases and thresholds divided by
-        ``scale`` are those of the raw x, and the decoder rows keep norm 1.
+        Training computes z = f((scale x - b_dec) W_enc^T + b_enc). With one number, its codes, biases and thresholds
+        divided by it are those of the raw x, and the decoder rows keep norm 1. With one a dimension, the raw decoder
+        rows W_dec / scale are brought to norm 1 again, and codes, biases and thresholds take their length.
         """
         b_enc = self.b_enc - self.W_enc @ self.b_dec
+        if scale_d.dim() == 0:
+            scale = scale_d.item()
+            W_enc, W_dec = self.W_enc.T.clone(), self.W_dec.clone()
+            return Dictionary(W_enc, b_enc / scale, W_dec, self.b_dec / scale, threshold_s / scale, k)
+        scale_d = scale_d.float()
+        raw_sd = self.W_dec / scale_d
+        length_s = raw_sd.norm(dim=1)
         return Dictionary(
-            self.W_enc.T.clone(),
-            b_enc / scale,
-            self.W_dec.clone(),
-            self.b_dec / scale,
-            threshold_s / scale,
+            (self.W_enc * scale_d * length_s[:, None]).T,
+            b_enc * length_s,
+            raw_sd / length_s[:, None],
+            self.b_dec / scale_d,
+            threshold_s * length_s,
             k,
         )

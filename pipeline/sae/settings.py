@@ -31,13 +31,16 @@ class Variation(Settings):
 
 
 class SAESettings(Settings):
-    """Section ``sae``. Activations are divided by their mean norm before training, which fixes the units.
+    """Section ``sae``. Activations are brought to a mean norm of 1 before training, which fixes the units.
 
     With ``pretrained`` nothing is trained, and the other keys are unused.
     """
 
     architecture: Architecture
     pretrained: str | None
+    inputs: Literal["mean_norm", "standardised"]
+    most_norm: Positive | None
+    rarity: Share
     d_sae: Count
     k: Count
     prefix_shares: tuple[float, ...]
@@ -61,6 +64,8 @@ class SAESettings(Settings):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         require(self.k <= self.d_sae, f"k is {self.k}; it must lie between 1 and d_sae ({self.d_sae})")
+        one_scale = self.inputs == "mean_norm" or self.architecture != "topk"
+        require(one_scale, "inputs is standardised, which topk cannot undo: its latents compete in training's units")
         shares = self.prefix_shares
         require(
             bool(shares) and all(a < b for a, b in zip((0.0, *shares), shares, strict=False)) and shares[-1] <= 1,

@@ -12,6 +12,7 @@ from torch import nn
 
 from pipeline.sae.dictionary import Dictionary, Weights
 from pipeline.sae.distributed import mean_, n_processes, sum_
+from pipeline.sae.inputs import Inputs
 from pipeline.sae.rules.architectures import architecture_of
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.snapshots import CodeStatistics, TreePenalty
@@ -28,6 +29,7 @@ from pipeline.sae.sparse.products import find_pattern
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 CLIP_NORM = 1.0  # of the whole gradient
+MOST_DEAD = 1024  # latents that AuxK looks at in one step, by turns: thousands would cost as much as the step itself
 
 
 class Adam:
@@ -90,12 +92,13 @@ def learning_rate(settings: SAESettings, step: int) -> float:
 class Trainer:
     """A dictionary in training. All randomness is in the initial weights: a step is a function of its batch."""
 
-    def __init__(self, settings: SAESettings, mean_d: torch.Tensor, mean_norm: float, seed: int, device: str) -> None:
+    def __init__(self, settings: SAESettings, inputs: Inputs, seed: int, device: str) -> None:
         self.settings = settings
         self.device = device
-        self.scale = 1.0 / mean_norm
+        self.scale_d = inputs.scale_d.to(device)
+        self.scale = self.scale_d.item() if self.scale_d.dim() == 0 else self.scale_d.float()
         self.architecture = architecture_of(settings)
-        self.weights = Weights(mean_d * self.scale, settings.d_sae, seed).to(device)
+        self.weights = Weights(inputs.mean_d * inputs.scale_d, settings.d_sae, seed).to(device)
         self.optimiser = Adam(self.weights)
         self.idle_s = torch.zeros(settings.d_sae, dtype=torch.int64, device=device)  # rows since it fired
         self.statistics = CodeStatistics(settings.d_sae) if settings.correlation_every else None
@@ -112,7 +115,7 @@ class Trainer:
     def backward(self, acts_bd: torch.Tensor) -> Measures:
         """Write the gradients of one batch and count who fired; the weights stay as they are."""
         weights, architecture = self.weights, self.architecture
-        centred_bd = torch.add(-weights.b_dec, acts_bd, alpha=self.scale)
+        centred_bd = self._centred(acts_bd)
         pre_bs = torch.addmm(weights.b_enc, centred_bd, weights.W_enc.T)
         flat, value = architecture.fire(pre_bs, weights)
         pattern = find_pattern(flat, len(acts_bd), weights.d_sae, architecture.prefixes)
@@ -141,10 +144,18 @@ class Trainer:
             len(acts_bd),
         )
 
+    def _centred(self, acts_bd: torch.Tensor) -> torch.Tensor:
+        """``scale x - b_dec``."""
+        if isinstance(self.scale, float):
+            return torch.add(-self.weights.b_dec, acts_bd, alpha=self.scale)
+        return torch.addcmul(-self.weights.b_dec, acts_bd, self.scale)
+
     def _revive(self, pre_bs: torch.Tensor, error_bd: torch.Tensor, centred_bd: torch.Tensor) -> torch.Tensor:
         dead = self.dead().nonzero().squeeze(1)
         if len(dead) == 0 or self.settings.aux_weight == 0:
             return error_bd.new_zeros(())
+        if len(dead) > MOST_DEAD:
+            dead = dead.roll(-MOST_DEAD * self.step_number % len(dead))[:MOST_DEAD]
         return revive(pre_bs, dead, error_bd, centred_bd, self.weights, self.settings.aux_weight)
 
     def _update(self) -> None:
@@ -167,7 +178,7 @@ class Trainer:
 
     def dictionary(self) -> Dictionary:
         """The dictionary as it stands, for raw activations."""
-        return self.weights.to_dictionary(self.scale, *self.architecture.inference(self.weights))
+        return self.weights.to_dictionary(self.scale_d, *self.architecture.inference(self.weights))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights, Adam's moments and the counters, by name."""

@@ -42,6 +42,7 @@ from scipy.spatial.distance import squareform
 from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import prepare_process
 from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.trainer import Trainer
 from pipeline.sae.training import train
 from pipeline.tree.linkage import linkage_of
@@ -225,7 +226,10 @@ def learn(seed: int, steps: int) -> list[dict[str, object]]:
     model = small_bench(seed)
     truth = Truth.of(model)
     sample = model.sample(16 * BATCH)
-    start = sample.mean(0), float(sample.norm(dim=1).mean()), 1000 + seed  # the world's own seed would give the answer
+    start = (
+        by_mean_norm(sample.mean(0), float(sample.norm(dim=1).mean())),
+        1000 + seed,
+    )  # the world's own seed would give the answer
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         folders = [Path(scratch) / str(number) for number in range(len(ARCHITECTURES))]

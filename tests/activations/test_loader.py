@@ -66,6 +66,25 @@ def test_a_loader_resumes_at_any_batch(store, memory_mib, at):
     assert ids(itertools.islice(again, 30)) == expected
 
 
+class Thirds:
+    """Row i is served i modulo 3 times in even epochs, once in odd ones."""
+
+    def repeats(self, epoch: int, seed: int) -> np.ndarray:
+        return (np.arange(N) % 3 if epoch % 2 == 0 else np.ones(N)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("memory_mib", [16, 2])
+def test_rows_are_served_as_often_as_they_are_drawn_and_resumed_alike(store, memory_mib):
+    source = loader(store, memory_mib, draws=Thirds(), batch_size=37)
+    served = ids(itertools.islice(source, 3 * N // 37))
+    first = sum(number % 3 for number in range(N))
+    assert np.array_equal(np.bincount(served[:first], minlength=N), np.arange(N) % 3)
+    assert sorted(served[first : first + N]) == list(range(N)), "the next epoch follows in the same batch"
+    again = loader(store, memory_mib, draws=Thirds(), batch_size=37)
+    again.position = {"epoch": 0, "row": 20 * 37}
+    assert ids(itertools.islice(again, 20)) == served[20 * 37 : 40 * 37]
+
+
 def test_resuming_reads_one_group_only(store, monkeypatch):
     source = loader(store, 2)
     source.position = {"epoch": 700, "row": 900}

@@ -1,6 +1,5 @@
 """From a store to data/sae: training.json, the dictionary, no checkpoint left; a pretrained dictionary instead."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -50,8 +49,7 @@ def in_memory(monkeypatch):
 
 MACHINE = recommended(MachineSettings, loader_memory_mib=100)
 SETTINGS = recommended(
-    SAESettings,
-    d_sae=30, k=4, steps=40, batch_size=64, warm_up_steps=5, checkpoint_every=15, correlation_every=20
+    SAESettings, d_sae=30, k=4, steps=40, batch_size=64, warm_up_steps=5, checkpoint_every=15, correlation_every=20
 )
 
 

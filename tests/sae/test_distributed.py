@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
 from tests.support.settings import recommended
@@ -51,7 +52,7 @@ def new_trainer(architecture: str) -> Trainer:
         tree_penalty=0,
     )
     sample = torch.cat([batch(step) for step in range(5)])
-    return Trainer(settings, sample.mean(0), float(sample.norm(dim=1).mean()), 0, "cpu")
+    return Trainer(settings, by_mean_norm(sample.mean(0), float(sample.norm(dim=1).mean())), 0, "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from pipeline.core.errors import PipelineError
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary, save_dictionary
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
 from tests.support.settings import recommended
@@ -49,7 +50,7 @@ def test_sae_lens_reconstructs_what_each_architecture_learned(architecture, tmp_
 
     settings = recommended(SAESettings, architecture=architecture, d_sae=D_SAE, k=4, steps=20, warm_up_steps=2)
     batches = torch.randn(20, 64, D_MODEL, generator=torch.Generator().manual_seed(2)) * 3 + 5
-    trainer = Trainer(settings, batches.mean((0, 1)), float(batches.norm(dim=2).mean()), 0, "cpu")
+    trainer = Trainer(settings, by_mean_norm(batches.mean((0, 1)), float(batches.norm(dim=2).mean())), 0, "cpu")
     for batch in batches:
         trainer.step(batch)
     dictionary = trainer.dictionary()

@@ -6,6 +6,7 @@ The reference computes every loss from its formula on dense codes; it shares no 
 import pytest
 import torch
 
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.sparse import products as kernels
 from pipeline.sae.trainer import Trainer
@@ -31,7 +32,7 @@ def trained(architecture: str, **settings) -> tuple[Trainer, torch.Tensor]:
         l0_weight=0.5,
         **settings,
     )
-    trainer = Trainer(section, batches.mean((0, 1)), float(batches.norm(dim=2).mean()), 0, "cpu")
+    trainer = Trainer(section, by_mean_norm(batches.mean((0, 1)), float(batches.norm(dim=2).mean())), 0, "cpu")
     for batch in batches[:-1]:
         trainer.step(batch)
     return trainer, batches[-1]

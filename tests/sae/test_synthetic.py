@@ -7,6 +7,7 @@ never comes without its parent's, so a flat dictionary mixes the two, and nested
 import pytest
 import torch
 
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
 from tests.support.settings import recommended
@@ -54,7 +55,7 @@ def new_trainer(architecture: str, sample: torch.Tensor) -> Trainer:
         correlation_every=0,
         tree_penalty=0,
     )
-    return Trainer(settings, sample.mean(0), float(sample.norm(dim=1).mean()), 0, "cpu")
+    return Trainer(settings, by_mean_norm(sample.mean(0), float(sample.norm(dim=1).mean())), 0, "cpu")
 
 
 def test_nested_prefixes_find_the_true_features_better_than_a_flat_dictionary():

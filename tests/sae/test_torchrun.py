@@ -16,6 +16,7 @@ from pipeline.core.files import read_json
 from pipeline.core.processes import MachineSettings
 from pipeline.core.yaml_text import as_yaml
 from pipeline.sae.folder import load_dictionary
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.learner import Learner
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Trainer
@@ -68,7 +69,9 @@ def test_the_stage_under_torchrun_equals_one_process_with_the_doubled_batch(fold
     torchrun(folder)
     store = ActivationStore.open(folder / "data/activations.zarr")
     loaders = [ActivationLoader(store, BATCH, 0, 8, rank=rank, world_size=2) for rank in range(2)]
-    alone = Trainer(recommended(SAESettings, **SECTION), torch.as_tensor(store.mean_d), store.mean_norm, 0, "cpu")
+    alone = Trainer(
+        recommended(SAESettings, **SECTION), by_mean_norm(torch.as_tensor(store.mean_d), store.mean_norm), 0, "cpu"
+    )
     learner = Learner(alone, folder / "alone")
     for _ in range(SECTION["steps"]):
         learner.step(torch.cat([next(loader) for loader in loaders]), None)

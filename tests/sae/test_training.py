@@ -11,6 +11,7 @@ import torch
 from pipeline.core.errors import PipelineError
 from pipeline.core.settings import parse
 from pipeline.sae.build import measure
+from pipeline.sae.inputs import by_mean_norm
 from pipeline.sae.learner import Curves
 from pipeline.sae.settings import SAESettings
 from pipeline.sae.trainer import Adam, Trainer, learning_rate
@@ -48,7 +49,7 @@ def new_trainer(**settings) -> Trainer:
     small = {"d_sae": 48, "k": 3, "steps": 60, "batch_size": 128, "warm_up_steps": 5, "tree_penalty": 0}
     section = recommended(SAESettings, **small | settings)
     sample = world(2000, seed=10**6)[0]
-    return Trainer(section, sample.mean(0), float(sample.norm(dim=1).mean()), seed=0, device="cpu")
+    return Trainer(section, by_mean_norm(sample.mean(0), float(sample.norm(dim=1).mean())), seed=0, device="cpu")
 
 
 def train_one(trainer: Trainer, batches: Batches, folder: Path) -> Curves:
