@@ -60,7 +60,7 @@ def main() -> str:
         tree, cuts = forest.trees[scale], forest.cuts[scale]
         cutting = cuts_of_nodes(subject, tree, cuts, held_out, settings.cut_nodes, seed)
         write_json(folder / "tree" / "cutting.json", cutting)
-        scope = all_scope_figures(subject, forest, CORPUS, scope_settings, seed)
+        scope = all_scope_figures(forest, CORPUS, UNLEARNING / "documents.npz", scope_settings, seed)
         write_json(folder / "scope.json", scope)
         unlearning = all_forgetting_figures(subject, UNLEARNING, seed)
         write_json(folder / "unlearning.json", unlearning)

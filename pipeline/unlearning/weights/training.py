@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from pipeline.core.progress import track
 from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import Question, tokenize
 from pipeline.language_model.wide_head import Reweighted
@@ -177,10 +178,12 @@ def terms_of(
 def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: PhaseSettings) -> None:
     """Train the parameters in place."""
     rate, calibrating = settings.learning_rate, terms.calibrating
-    for _ in minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate):
+    steps = minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate)
+    for _ in track(steps, "forgetting", settings.steps, "steps"):
         pass
     if calibrating:
-        for _ in minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate):
+        steps = minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate)
+        for _ in track(steps, "calibrating", settings.calibration_steps, "steps"):
             pass
 
 
