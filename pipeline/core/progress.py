@@ -36,8 +36,9 @@ def track(
             for item in items:
                 yield item
                 done += 1
-                bar.set_postfix_str(note(min(done, total) * scale), refresh=False)
-                bar.update(min(done, total) * scale - bar.n)
+                shown = min(done, total or done) * scale
+                bar.set_postfix_str(note(shown), refresh=False)
+                bar.update(shown - bar.n)
         return
     yield from _plain_lines(items, what, total, unit, done, scale, note)
 
