@@ -59,12 +59,17 @@ class Pass(NamedTuple):
 
     def fits(self, n_tokens: int) -> bool:
         """Whether the logits of so many tokens are few enough to be held at once."""
-        return n_tokens * self.width <= AT_ONCE
+        return not is_wide(self.head, n_tokens)
 
     @property
     def width(self) -> int:
         """Size of the vocabulary: a head's weight is [v, d], whatever its class."""
         return self.head.weight.shape[0]
+
+
+def is_wide(head: nn.Module, n_tokens: int) -> bool:
+    """Whether the logits of so many tokens are too many to be held at once."""
+    return n_tokens * head.weight.shape[0] > AT_ONCE
 
 
 class Reweighted(NamedTuple):
@@ -144,14 +149,22 @@ def next_logprobs(made: Pass, ids_bt: torch.Tensor, where_bt: torch.Tensor) -> t
 def divergences(made: Pass, original: Pass, where_bt: torch.Tensor) -> torch.Tensor:
     """KL(original || made) of the next token where marked, 0 elsewhere; float32 [b, t], its gradient that of made."""
     places = where_bt.nonzero(as_tuple=True)
-    states_nd = made.states_at(*places)
     with torch.no_grad():
         wanted_nd = original.states_at(*places)
+    kl_n = divergences_at(made, original.logits_of, wanted_nd, *places)
+    return kl_n.new_zeros(where_bt.shape).index_put(places, kl_n)
+
+
+def divergences_at(
+    made: Pass, original_of: LogitsOf, wanted_nd: torch.Tensor, row_n: torch.Tensor, position_n: torch.Tensor
+) -> torch.Tensor:
+    """The same at some places, float32 [n]; ``wanted_nd`` are the original's states in front of its head there."""
+    states_nd = made.states_at(row_n, position_n)
     parts = [
-        _again(partial(_divergences, made.logits_of, original.logits_of, wanted_nd[span]), states_nd[span])
+        _again(partial(_divergences, made.logits_of, original_of, wanted_nd[span]), states_nd[span])
         for span in spans(len(states_nd), made.width)
     ]
-    return states_nd.new_zeros(where_bt.shape, dtype=torch.float32).index_put(places, torch.cat(parts))
+    return torch.cat(parts)
 
 
 def _again(part: Callable[[torch.Tensor], torch.Tensor], states_kd: torch.Tensor) -> torch.Tensor:
