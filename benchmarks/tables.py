@@ -41,6 +41,20 @@ def store_memory(found: dict[str, Any]) -> str:
     return table(["layers loaded", "peak, GB"], [[n, f"{mb / 1e3:.2f}"] for n, mb in peaks.items()])
 
 
+def wide_vocabulary(found: dict[str, Any]) -> str:
+    """Memory and time of what takes logits, all at once and a few tokens at a time."""
+    what = {
+        "judgement": f"judging a candidate: {found['probes']} probes, {found['texts']} texts of 128 tokens",
+        "evaluation": "the same with the KL of the texts",
+        "npo_step": "a step of NPO: 24 answers, 72 prompts and 2 texts to keep",
+    }
+    rows = [
+        [what[row["work"]], "a few" if row["chunked"] else "all", f"{row['peak_mib'] / 1024:.2f}", f"{row['cpu_s']:.0f}"]
+        for row in found["rows"]
+    ]
+    return table(["work", "tokens at once", "peak, GiB", "CPU s"], rows)
+
+
 def correlation(found: dict[str, Any]) -> str:
     """Cost of the pair sums and of the tree."""
     said = ("wall_s", "cpu_s", "peak_gib", "load")
@@ -102,4 +116,5 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "sae_speed": ("sae_speed", sae_speed),
     "report_sizes": ("report_sizes", report_sizes),
     "inspect_speed": ("inspect_speed", inspect_speed),
+    "wide_vocabulary": ("wide_vocabulary", wide_vocabulary),
 }

@@ -1,4 +1,4 @@
-"""One door to what the stages wrote: look at it, compare runs, find a scope, export an edited model."""
+"""One door to what the stages wrote: look at it, ask the model, compare runs, find a scope, export an edited model."""
 
 import argparse
 import json
@@ -50,7 +50,7 @@ def arguments() -> Parser:
     parser = Parser(prog="python -m pipeline", description=__doc__)
     parser.set_defaults(run=lambda given: parser.print_help())
     commands = parser.add_subparsers(metavar="COMMAND")
-    for add in (_add_inspect, _add_scope, _add_compare, _add_export, _add_agreement):
+    for add in (_add_inspect, _add_ask, _add_scope, _add_compare, _add_export, _add_agreement):
         add(commands)
     return parser
 
@@ -104,6 +104,27 @@ def _inspect(given: argparse.Namespace) -> None:
     _show(look(DATA, given), given.json)
 
 
+# --- ask -------------------------------------------------------------------------------------------------------------
+
+
+def _add_ask(commands: Any) -> None:
+    about = "ask the model: the likeliest next tokens and a short greedy text, before and after an edit"
+    ask = commands.add_parser("ask", help=about, description=about)
+    ask.add_argument("prompt", help='the beginning of a sentence, as "The capital of Italy is"')
+    ask.add_argument("--edit", help="as subtree/topic; all edits of the run otherwise")
+    ask.add_argument("--json", action="store_true", help="print JSON, for programs")
+    ask.set_defaults(run=_ask)
+
+
+def _ask(given: argparse.Namespace) -> None:
+    from pipeline.inspection.overview import need
+
+    need(DATA, "params.yaml", "model", "sae", "unlearning")
+    from pipeline.inspection.asking import ask
+
+    _show(ask(DATA, given.prompt, given.edit), given.json)
+
+
 # --- scope -----------------------------------------------------------------------------------------------------------
 
 
@@ -118,7 +139,7 @@ def _add_scope(commands: Any) -> None:
 def _scope(given: argparse.Namespace) -> None:
     from pipeline.inspection.overview import need
 
-    need(DATA, "params.yaml", "corpus", "model", "sae", "dendrogram")
+    need(DATA, "params.yaml", "corpus", "model", "sae", "dendrogram", "unlearning")
     from pipeline.inspection.scopes import find_scopes
 
     found = find_scopes(DATA, given.examples, given.retriever)

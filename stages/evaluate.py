@@ -9,6 +9,7 @@ from pipeline.codes.store import CodesStore
 from pipeline.core.files import building, read_json, write_json
 from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
+from pipeline.evaluation.completions import all_completions
 from pipeline.evaluation.forgetting import all_forgetting_figures
 from pipeline.evaluation.hierarchy import Places, hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
@@ -61,10 +62,11 @@ def main() -> str:
         tree, cuts = forest.trees[scale], forest.cuts[scale]
         cutting = cuts_of_nodes(subject, tree, cuts, held_out, settings.cut_nodes, seed)
         write_json(folder / "tree" / "cutting.json", cutting)
-        scope = all_scope_figures(subject, forest, CORPUS, scope_settings, seed)
+        scope = all_scope_figures(forest, CORPUS, UNLEARNING / "documents.npz", scope_settings, seed)
         write_json(folder / "scope.json", scope)
         unlearning = all_forgetting_figures(subject, UNLEARNING, seed)
         write_json(folder / "unlearning.json", unlearning)
+        write_json(folder / "text/completions.json", all_completions(subject, UNLEARNING, seed))
         summary = benching.result()
         keep(SAE_BENCH, folder / "sae_bench", asked)
     failed = "".join(f"; sae-bench {name} failed: {reason}" for name, reason in summary["failed"].items())

@@ -27,8 +27,9 @@ def main() -> str:
     settings = read_section(PARAMS, UnlearningSettings, "unlearning")
     targets = choose_targets(read_json(CORPUS / "corpus.json")["nodes"], settings.targets)
     refuse_unknown(MODEL, CORPUS, targets)
-    sources = Sources(MODEL, SAE, CORPUS, DENDROGRAM, targets, shared, machine, activations, scope, settings)
     with building(UNLEARNING) as folder:
+        places = MODEL, SAE, CORPUS, DENDROGRAM, folder / "documents.npz"
+        sources = Sources(*places, targets, shared, machine, activations, scope, settings)
         write_json(folder / "targets.json", targets)
         cells = [
             Cell(level, method, folder / method / level) for level in targets for method in settings.methods_at(level)

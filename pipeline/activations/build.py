@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from pipeline.activations.arithmetic import arithmetic_for
 from pipeline.activations.caching import CachingJob, announce, cache, check_space, gigabytes, hooked_forward
 from pipeline.activations.location import absolute, write_address
 from pipeline.activations.plan import TokenPlan, plan_tokens
@@ -45,7 +46,9 @@ def build_store(
     tokenizer = load_tokenizer(model_dir)
     about = {"source": source, "device": device}
     provenance = _provenance(text_file, model_dir, tokenizer, settings, seed) | about
-    provenance["settings"]["batch_tokens"] = machine.batch_tokens  # it can change last bits, as the device can
+    arithmetic = arithmetic_for(machine.cache_arithmetic, torch.device(device).type)
+    # both can change last bits, as the device can
+    provenance["settings"] |= {"batch_tokens": machine.batch_tokens, "arithmetic": arithmetic}
     model = load_model(model_dir, n_layers=1 + max(layer for layer, _ in points.values()), device=device)
     check_points(model, points.values())
     try:
@@ -62,8 +65,8 @@ def build_store(
                 check_space(job, folder, bytes_per_row)
             else:
                 write_address(folder, place)
-            with hooked_forward(model, points) as forward:
-                announce(job, forward, bytes_per_row)
+            with hooked_forward(model, points, arithmetic) as forward:
+                announce(job, forward, bytes_per_row, arithmetic)
                 if machine.cache_workers == 1 and machine.cache_scheduler is None:
                     cache(job, forward, d_model, bytes_per_row)
             if machine.cache_workers > 1 or machine.cache_scheduler is not None:
@@ -81,6 +84,7 @@ def build_store(
                     machine,
                     seed,
                     device,
+                    arithmetic,
                     threads,
                 )
                 fill_with_workers(shared, job.unfinished(), gigabytes(bytes_per_row))

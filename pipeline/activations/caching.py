@@ -15,9 +15,11 @@ import torch
 from obstore.exceptions import BaseError
 from transformers import PreTrainedModel
 
+from pipeline.activations.arithmetic import computing
 from pipeline.activations.plan import TokenPlan, Window, split_windows, token_rows, window_batches
 from pipeline.activations.writer import WindowWriter
 from pipeline.core.errors import PipelineError
+from pipeline.core.processes import Arithmetic
 from pipeline.core.progress import track
 from pipeline.language_model.hooks import capture
 
@@ -49,13 +51,16 @@ class CachingJob(NamedTuple):
 
 
 @contextlib.contextmanager
-def hooked_forward(model: PreTrainedModel, points: Mapping[str, tuple[int, str]]) -> Iterator[Forward]:
+def hooked_forward(
+    model: PreTrainedModel, points: Mapping[str, tuple[int, str]], arithmetic: Arithmetic = "float32"
+) -> Iterator[Forward]:
     """Give ``forward(token_ids_bt) -> {hook point: acts_btd}``, which runs ``model`` up to its last hook point."""
     with capture(model, points) as acts:
 
         def forward(token_ids_bt: torch.Tensor) -> Mapping[str, torch.Tensor]:
             # No attention mask: padding is on the right, where causal attention never looks from a real token.
-            model(input_ids=token_ids_bt.to(model.device))
+            with computing(arithmetic, model.device.type):
+                model(input_ids=token_ids_bt.to(model.device))
             return acts
 
         yield forward
@@ -149,12 +154,12 @@ def check_space(job: CachingJob, folder: Path, bytes_per_row: int) -> None:
         )
 
 
-def announce(job: CachingJob, forward: Forward, bytes_per_row: int) -> None:
-    """Say how much will be written, and about how long it takes."""
+def announce(job: CachingJob, forward: Forward, bytes_per_row: int, arithmetic: Arithmetic) -> None:
+    """Say how much will be written, in which arithmetic, and about how long it takes."""
     left = sum(window.n_rows for window in job.unfinished())
     if left:
         print(
-            f"caching {left:,} tokens of {bytes_per_row:,} bytes: {left * bytes_per_row / 1e9:.2f} GB, "
+            f"caching {left:,} tokens of {bytes_per_row:,} bytes in {arithmetic}: {left * bytes_per_row / 1e9:.2f} GB, "
             f"about {left / _rate(job, forward) / 60:.1f} minutes",
             file=sys.stderr,
             flush=True,

@@ -19,7 +19,7 @@ from pipeline.activations.plan import Window, read_plan
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.writer import WindowWriter
 from pipeline.core.errors import PipelineError
-from pipeline.core.processes import MachineSettings, local_workers, workers_at
+from pipeline.core.processes import Arithmetic, MachineSettings, local_workers, workers_at
 from pipeline.core.progress import track
 from pipeline.language_model.loading import load_model
 
@@ -35,6 +35,7 @@ class SharedJob(NamedTuple):
     machine: MachineSettings
     seed: int
     device: str
+    arithmetic: Arithmetic  # the same for all, whatever processors they have
     threads: int
 
 
@@ -75,5 +76,5 @@ def _prepare(job: SharedJob) -> tuple[ExitStack, CachingJob, Forward, int]:
     plan = read_plan(job.plan_dir)
     caching = CachingJob(plan, stores, settings.window_rows, job.machine.batch_tokens, job.seed)
     hooks = ExitStack()
-    forward = hooks.enter_context(hooked_forward(model, points))
+    forward = hooks.enter_context(hooked_forward(model, points, job.arithmetic))
     return hooks, caching, forward, model.config.get_text_config().hidden_size

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+Arithmetic = Literal["float32", "medium", "autocast", "auto"]
+
+
 class MachineSettings(Settings):
     """Section ``machine``: what makes the stages faster or smaller, and shapes none of their bytes by intention.
 
@@ -33,6 +36,7 @@ class MachineSettings(Settings):
     threads: Count
     device: Literal["auto", "cpu", "cuda"]
     batch_tokens: Count
+    cache_arithmetic: Arithmetic
     cache_workers: Count
     cache_scheduler: Annotated[str, shaped(".+://.+", "an address (tcp://host:port), or null")] | None
     loader_memory_mib: Count

@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ def _nothing(done: int) -> str:
 def track(
     items: Iterable[Item],
     what: str,
-    total: int,
+    total: int | None,
     unit: str,
     done: int = 0,
     scale: int = 1,
@@ -25,17 +26,19 @@ def track(
 
     Arguments count items; ``scale`` is the number of units in one item (tokens in a batch, say). ``note`` says one more
     thing of the units that are done. The last item may be counted short, as the last window of a store is: what is
-    shown never passes ``total``.
+    shown never passes ``total``. Where that is not known (None) the time left is not either. Of several processes only
+    the first draws bars.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and multiprocessing.parent_process() is None:
         from tqdm import tqdm
 
-        with tqdm(total=total * scale, initial=done * scale, desc=what, unit=unit, unit_scale=True) as bar:
+        with tqdm(total=total and total * scale, initial=done * scale, desc=what, unit=unit, unit_scale=True) as bar:
             for item in items:
                 yield item
                 done += 1
-                bar.set_postfix_str(note(min(done, total) * scale), refresh=False)
-                bar.update(min(done, total) * scale - bar.n)
+                shown = min(done, total or done) * scale
+                bar.set_postfix_str(note(shown), refresh=False)
+                bar.update(shown - bar.n)
         return
     yield from _plain_lines(items, what, total, unit, done, scale, note)
 
@@ -43,7 +46,7 @@ def track(
 def _plain_lines(
     items: Iterable[Item],
     what: str,
-    total: int,
+    total: int | None,
     unit: str,
     done: int,
     scale: int,
@@ -60,12 +63,8 @@ def _plain_lines(
         if now - said >= every:
             said = now
             rate = (done - first) / (now - start)
-            shown, left = min(done, total), max(0, total - done) / rate
+            shown = min(done, total or done)
             speed = f"{rate * scale:,.0f} {unit}/s" if rate * scale >= 1 else f"{1 / (rate * scale):.0f} s each"
-            parts = [speed, note(shown * scale), f"{left:.0f} s left"]
-            print(
-                f"{what}: {shown * scale:,} of {total * scale:,} {unit} ({shown / total:.0%}), "
-                f"{', '.join(filter(None, parts))}",
-                file=sys.stderr,
-                flush=True,
-            )
+            parts = [speed, note(shown * scale), f"{max(0, total - done) / rate:.0f} s left" if total else ""]
+            of = f" of {total * scale:,} {unit} ({shown / total:.0%})" if total else f" {unit}"
+            print(f"{what}: {shown * scale:,}{of}, {', '.join(filter(None, parts))}", file=sys.stderr, flush=True)

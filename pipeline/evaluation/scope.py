@@ -16,10 +16,10 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.core.files import read_json
 from pipeline.evaluation.statistics import Figures
-from pipeline.scope.documents import Documents
+from pipeline.scope.documents import Documents, load_reading, open_documents
 from pipeline.scope.retrievers import RETRIEVERS, Example, Query
 from pipeline.scope.settings import ScopeSettings
-from pipeline.unlearning.subject import Forest, Subject, open_pool
+from pipeline.unlearning.subject import Forest
 
 Node = tuple[str, ...]
 DRAWS = 3
@@ -36,16 +36,16 @@ class Cell(NamedTuple):
 
 
 def all_scope_figures(
-    subject: Subject, forest: Forest, corpus_dir: Path, settings: ScopeSettings, seed: int
+    forest: Forest, corpus_dir: Path, reading: Path, settings: ScopeSettings, seed: int
 ) -> dict[str, dict]:
-    """``scope/<retriever>`` -> figures.
+    """``scope/<retriever>`` -> figures, from what the model read in the pool.
 
     Nothing where the corpus does not know what its pool is about, or lacks two examples of every node.
     """
     corpus = read_json(corpus_dir / "corpus.json")
     if corpus["source"]["kind"] != "world":
         return {}
-    documents = open_pool(subject, forest, corpus_dir, seed)
+    documents = open_documents(corpus_dir, forest.trees, load_reading(reading), seed)
     nodes = {level: list(map(tuple, paths)) for level, paths in corpus["nodes"].items()}
     coarse, middle, fine = nodes
     nodes[fine] = [path for path in nodes[fine] if len(documents.labelled(path)) > 1]

@@ -17,7 +17,7 @@ from pipeline.core.processes import MachineSettings, pick_device, prepare_proces
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.sae.folder import load_dictionary
-from pipeline.scope.documents import Documents, open_documents
+from pipeline.scope.documents import Documents, load_reading, open_documents, read
 from pipeline.scope.retrievers import RETRIEVERS, Example, Query, centred, least_cosine, merges
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.subject import open_forest
@@ -158,17 +158,17 @@ def find_scopes(data: Path, examples: Sequence[str], retriever: str) -> Found:
 
 
 def _documents(data: Path, examples: Sequence[str]) -> Documents:
-    """The pool and the labelled texts, with the examples at the end, as the model reads them."""
+    """The pool and the labelled texts as stage ``unlearn`` read them, with the examples, read now, at the end."""
     seed = read_section(data / "params.yaml", RunSettings, "run").seed
     machine = read_section(data / "params.yaml", MachineSettings, "machine")
     activations = at_layer(read_section(data / "params.yaml", ActivationsSettings, "activations"), data / "model")
+    reading = load_reading(data / "unlearning/documents.npz")
     prepare_process(machine.threads)
     model = load_model(data / "model", activations.layer + 1, device=pick_device(machine.device))
     dictionary, tokenizer = load_dictionary(data / "sae").to(model.device), load_tokenizer(data / "model")
     trees, length = open_forest(data / "dendrogram").trees, activations.context_length
-    return open_documents(
-        data / "corpus", trees, model, tokenizer, dictionary, activations.layer, length, seed, list(examples)
-    )
+    of_examples = read(examples, model, tokenizer, dictionary, activations.layer, length)
+    return open_documents(data / "corpus", trees, reading, seed, examples, of_examples)
 
 
 def _described(documents: Documents, candidate: Candidate) -> list[str]:

@@ -6,7 +6,6 @@ log-probability. Cloze is the share of the true answer's tokens that are the mos
 with the vocabulary is taken where it is asked for only: a probe needs one place of twenty.
 """
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,22 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from pipeline.core.errors import PipelineError
 from pipeline.language_model.checks import max_positions, vocabulary_size
 from pipeline.language_model.loading import leading_tokens
-
-
-@contextlib.contextmanager
-def head_at(model: PreTrainedModel, row_n: torch.Tensor, position_n: torch.Tensor) -> Iterator[None]:
-    """Inside the block the model's logits are [n, v], those at ``(row_n, position_n)``, in place of [b, t, v]."""
-    head = model.get_output_embeddings()
-    row_n, position_n = row_n.to(head.weight.device), position_n.to(head.weight.device)
-
-    def pick(module: torch.nn.Module, args: tuple[torch.Tensor]) -> torch.Tensor:
-        return args[0][row_n, position_n]
-
-    handle = head.register_forward_pre_hook(pick)
-    try:
-        yield
-    finally:
-        handle.remove()
+from pipeline.language_model.wide_head import Pass, logprobs_at, pass_of
 
 
 class Question(NamedTuple):
@@ -79,6 +63,13 @@ class ExamBatch(NamedTuple):
     ids_bt: torch.Tensor
     mask_bt: torch.Tensor
     asked: Asked
+
+
+class LookedUp(NamedTuple):
+    """What a batch's logits say of the m option tokens that are asked for."""
+
+    logprob_m: torch.Tensor
+    first_m: torch.Tensor  # whether the token is the likeliest of the whole vocabulary
 
 
 class Answers(NamedTuple):
@@ -174,16 +165,32 @@ def _ask(questions: Sequence[Question], rows: Sequence[tuple[int, int]], batch: 
 
 def answer(questions: Sequence[Question], batches: Sequence[ExamBatch], logits: Iterable[torch.Tensor]) -> Answers:
     """Score all questions from the logits [n, v] at the asked places of their planned batches, in order."""
+    found = (_looked_up(batch.asked, logits_nv) for batch, logits_nv in zip(batches, logits, strict=True))
+    return score(questions, batches, found)
+
+
+def _looked_up(asked: Asked, logits_nv: torch.Tensor) -> LookedUp:
+    asked = asked.to(logits_nv.device)
+    logprob_m = logits_nv.float().log_softmax(-1)[asked.place_m, asked.token_m]
+    return LookedUp(logprob_m, logits_nv.argmax(-1)[asked.place_m] == asked.token_m)
+
+
+def look_up(made: Pass, asked: Asked) -> LookedUp:
+    """The same from a pass over the batch; over a wide vocabulary a few places at a time."""
+    if made.fits(len(asked.row_n)):
+        return _looked_up(asked, made.logits_at(asked.row_n, asked.position_n))
+    return LookedUp(*logprobs_at(made, asked.row_n, asked.position_n, asked.place_m, asked.token_m))
+
+
+def score(questions: Sequence[Question], batches: Sequence[ExamBatch], found: Iterable[LookedUp]) -> Answers:
+    """Score all questions from what was looked up for each of their planned batches, in order."""
     n_options = max(len(question.option_tokens) for question in questions)
     right = torch.tensor([question.answer for question in questions])
     scores, firsts = torch.zeros(2, len(questions), n_options, dtype=torch.float64)
-    for batch, logits_nv in zip(batches, logits, strict=True):
-        asked = batch.asked.to(logits_nv.device)
-        logprob_m = logits_nv.float().log_softmax(-1)[asked.place_m, asked.token_m]
-        first_m = logits_nv.argmax(-1)[asked.place_m] == asked.token_m
+    for batch, looked in zip(batches, found, strict=True):
         at = batch.asked.question_m, batch.asked.option_m
-        scores.index_put_(at, logprob_m.double().cpu() * batch.asked.share_m, accumulate=True)
-        firsts.index_put_(at, first_m.double().cpu() * batch.asked.share_m, accumulate=True)
+        scores.index_put_(at, looked.logprob_m.double().cpu() * batch.asked.share_m, accumulate=True)
+        firsts.index_put_(at, looked.first_m.double().cpu() * batch.asked.share_m, accumulate=True)
     for question, scores_o in zip(questions, scores, strict=True):
         scores_o[len(question.option_tokens) :] = -torch.inf
     cloze = firsts.gather(1, right[:, None]).squeeze(1)
@@ -196,15 +203,16 @@ def ask(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, probes: Sequ
     questions = [tokenize(probe, tokenizer) for probe in probes]
     check_questions(questions, model.config)
     batches = plan(questions, tokenizer.pad_token_id)
-    return answer(questions, batches, (logits_at(model, batch) for batch in batches))
+    return score(questions, batches, (look_up(_pass(model, batch), batch.asked) for batch in batches))
 
 
 def logits_at(model: PreTrainedModel, batch: ExamBatch) -> torch.Tensor:
     """The model's logits [n, v] at the asked places of a batch."""
-    with head_at(model, batch.asked.row_n, batch.asked.position_n):
-        return model(
-            input_ids=batch.ids_bt.to(model.device), attention_mask=batch.mask_bt.to(model.device), use_cache=False
-        ).logits
+    return _pass(model, batch).logits_at(batch.asked.row_n, batch.asked.position_n)
+
+
+def _pass(model: PreTrainedModel, batch: ExamBatch) -> Pass:
+    return pass_of(model, batch.ids_bt.to(model.device), batch.mask_bt.to(model.device))
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

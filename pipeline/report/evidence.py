@@ -84,6 +84,7 @@ class Evidence(Figures):
     groups: dict[str, Any]  # of the default tree: its cuts and plateaus
     parents: list[dict[str, Any]]  # edges from latents to the more general ones that they imply
     cohering: list[dict[str, Any]]  # per cut of the default tree, the words and lifts of its groups
+    completions: dict[str, dict[str, Any]]  # by level: prompts with the text before and after each edit
     cutting: dict[str, Any]  # what cutting single nodes of it does; empty where it was not measured
     stability: dict[str, dict[str, Any]]  # by scale
     training: dict[str, Any]
@@ -135,6 +136,7 @@ def read_evidence(
         groups=read_json(dendrogram / "groups.json"),
         parents=read_json(dendrogram / "parents.json")["edges"],
         cohering=read_json(evaluation / "tree" / "groups.json"),
+        completions=read_json(evaluation / "text" / "completions.json"),
         cutting=read_json(cutting) if cutting.exists() else {},
         stability={scale: read_json(dendrogram / scale / "stability.json") for scale in ("token", "document")},
         training=read_json(sae / "training.json"),

@@ -70,6 +70,7 @@ def forgetting(evidence: Evidence) -> dict[str, Any]:
                 "name": level,
                 "target": evidence.target(level),
                 "before": evidence.means(f"unlearning/none/{level}"),
+                "completions": tables.completions(evidence, level),
                 "outcomes": tables.outcomes(evidence, level),
                 "trade_off": tables.trade_off(evidence, level),
                 "absences": tables.absences(evidence, level),

@@ -27,6 +27,9 @@ _COLUMNS = (
 )
 
 
+_ASKED = {"forget": "the target", "sibling": "a sibling", "general": "general knowledge"}
+
+
 class Table(NamedTuple):
     """``None`` is what was not computed; a row of one cell heads the rows below it; ``kinds`` are classes of rows."""
 
@@ -63,6 +66,16 @@ def outcomes(evidence: Evidence, level: str) -> list[Outcome]:
         judged = verdict(means, stderrs, before)
         found.append(Outcome(method, why, worth, means["forget_cloze"], means["forget_mcq"], judged))
     return found
+
+
+def completions(evidence: Evidence, level: str) -> Table:
+    """How the model goes on after a few prompts, as it is and under each edit that the headline speaks of."""
+    prompts, methods = evidence.completions[level]["prompts"], list(chosen_methods(evidence, level))
+    rows = [
+        [_ASKED[row["relation"]], row["prompt"], row["answer"], row["before"], *(row["after"].get(m) for m in methods)]
+        for row in prompts
+    ]
+    return Table(["about", "prompt", "right", "before", *methods], rows)
 
 
 def effects(evidence: Evidence) -> dict[str, str]:

@@ -134,26 +134,55 @@ def standardised(documents: Documents, form_xf: np.ndarray, clip: float) -> np.n
     return np.clip(z_xf, -clip, clip).astype(np.float32)
 
 
+def corpus_rows(corpus_dir: Path) -> tuple[list[dict], list[dict]]:
+    """The pool's rows, and those of the labelled training texts: the table is one after the other."""
+    texts = read_jsonl(corpus_dir / "texts.jsonl")
+    return list(read_jsonl(corpus_dir / "pool.jsonl")), [row for row in texts if row["split"] == "train"]
+
+
 def open_documents(
     corpus_dir: Path,
     trees: Mapping[str, FeatureTree],
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    dictionary: Dictionary,
-    layer: int,
-    context_length: int,
+    reading: Reading,
     seed: int,
     examples: Sequence[str] = (),
+    of_examples: Reading | None = None,
 ) -> Documents:
-    """Read the pool and the labelled training texts; ``layer`` is the one whose residual the dictionary knows.
+    """The pool and the labelled training texts with what a model has read there.
 
-    ``examples``, texts of unknown place, come last in the table.
+    ``examples``, texts of unknown place, come last in the table, with a reading of their own.
     """
-    pool = list(read_jsonl(corpus_dir / "pool.jsonl"))
+    pool, labelled = corpus_rows(corpus_dir)
     if not pool:
         raise PipelineError(f"{corpus_dir}/pool.jsonl is empty; there is nothing to complete a forget set from")
-    labelled = [row for row in read_jsonl(corpus_dir / "texts.jsonl") if row["split"] == "train"]
+    if len(reading.resid_xd) != len(pool) + len(labelled):
+        raise PipelineError(
+            f"{len(reading.resid_xd):,} documents were read, but {corpus_dir} has {len(pool) + len(labelled):,}; run "
+            "`uv run dvc repro unlearn`"
+        )
     rows = [*pool, *labelled, *({"text": text, "path": []} for text in examples)]
-    reading = read([row["text"] for row in rows], model, tokenizer, dictionary, layer, context_length)
     training = [row["text"] for row in read_jsonl(corpus_dir / "train.jsonl")]
+    reading = reading if of_examples is None else _joined(reading, of_examples)
     return Documents(rows, len(pool), reading, trees, training, seed)
+
+
+def _joined(first: Reading, second: Reading) -> Reading:
+    codes_xs = sparse.csr_array(sparse.vstack([first.codes_xs, second.codes_xs]))
+    return Reading(codes_xs, np.concatenate([first.resid_xd, second.resid_xd]))
+
+
+def save_reading(file: Path, reading: Reading) -> None:
+    """Keep it as one NumPy archive."""
+    codes_xs = reading.codes_xs
+    parts = {"data": codes_xs.data, "indices": codes_xs.indices, "indptr": codes_xs.indptr}
+    np.savez(file, resid_xd=reading.resid_xd, n_latents=codes_xs.shape[1], **parts)
+
+
+def load_reading(file: Path) -> Reading:
+    """What ``save_reading`` kept."""
+    if not file.exists():
+        raise PipelineError(f"{file} is missing; run `uv run dvc repro unlearn`")
+    with np.load(file) as kept:
+        shape = (len(kept["resid_xd"]), int(kept["n_latents"]))
+        codes_xs = sparse.csr_array((kept["data"], kept["indices"], kept["indptr"]), shape)
+        return Reading(codes_xs, kept["resid_xd"])

@@ -14,19 +14,20 @@ from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import (
     ExamBatch,
     InputBatch,
-    answer,
     batches_by_length,
-    head_at,
+    look_up,
     pad_right,
     plan,
+    score,
     tokenize,
 )
 from pipeline.language_model.hooks import capture, upper_layers
+from pipeline.language_model.wide_head import Pass, Reweighted, divergences, next_logprobs, pass_of
 from pipeline.sae.dictionary import Dictionary
 from pipeline.unlearning.apply import rewrite, swapped
 from pipeline.unlearning.edit import Edit
 
-KEPT_BYTES = 1 << 30  # of log probabilities of the unedited model
+KEPT_BYTES = 1 << 30  # of log probabilities of the unedited model; none of a wide vocabulary's are kept
 Change = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -103,15 +104,32 @@ class Bench:
         loss_x, kl_x = torch.zeros(2, len(self.texts), dtype=torch.float64)
         for i, batch in enumerate(self.reading, start=len(self.exam)):
             texts = [x for x, _ in batch.rows]
-            before_btv, after_btv = self._unedited(i), self._edited(i, edit)
-            loss_x[texts] = summed_loss(batch, after_btv)
-            after_btv = after_btv[:, :-1].log_softmax(-1)
-            kl_bt = torch.nn.functional.kl_div(after_btv, before_btv, log_target=True, reduction="none").sum(-1)
-            kl_x[texts] = (kl_bt * batch.mask_bt[:, 1:].to(kl_bt.device)).double().sum(1).cpu()
+            loss_x[texts], kl_x[texts] = self._moved(i, batch, edit)
         run = self._with_weights(edit, self.exam) if edit.weights else self._changed(self._change(edit), self.exam)
-        with contextlib.closing(run) as logits:
-            answers = answer(self.questions, self.exam, logits)
+        with contextlib.closing(run) as passes:
+            answers = score(self.questions, self.exam, map(look_up, passes, (batch.asked for batch in self.exam)))
         return Outcome(answers.cloze_q, answers.choice_q, loss_x), kl_x
+
+    def _moved(self, number: int, batch: InputBatch, edit: Edit) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss under the edit and KL(unedited || edited) of a batch of texts, summed over each text; float64 [b]."""
+        if not self._pass(batch).fits(batch.ids_bt.numel()):
+            return self._moved_widely(number, batch, edit)
+        before_btv, after_btv = self._unedited(number), self._edited(number, edit)
+        loss_b = summed_loss(batch, after_btv)
+        after_btv = after_btv[:, :-1].log_softmax(-1)
+        kl_bt = torch.nn.functional.kl_div(after_btv, before_btv, log_target=True, reduction="none").sum(-1)
+        return loss_b, (kl_bt * batch.mask_bt[:, 1:].to(kl_bt.device)).double().sum(1).cpu()
+
+    def _moved_widely(self, number: int, batch: InputBatch, edit: Edit) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, a few tokens at a time; both models must be at hand for each of them, so no weights are swapped."""
+        if edit.weights:
+            on_device = {name: tensor.to(self.model.device) for name, tensor in edit.weights.items()}
+            before = self._pass(batch)
+            return _moved(batch, before, pass_of(Reweighted(self.model, on_device), *before.inputs))
+        resid_btd = self.resid[number]
+        with upper_layers(self.model, self.layer) as run:
+            edited_btd = rewrite(edit, self.dictionary, resid_btd, self.editable(batch))
+            return _moved(batch, self._above(run, batch, resid_btd), self._above(run, batch, edited_btd))
 
     def _change(self, edit: Edit) -> Change:
         return lambda resid_btd, editable_bt: rewrite(edit, self.dictionary, resid_btd, editable_bt)
@@ -145,45 +163,62 @@ class Bench:
         """Logits [b, t, v] of a batch of texts under an edit, float32."""
         batch, resid_btd = self.batches[number], self.resid[number]
         if edit.weights:
-            [logits_btv] = self._with_weights(edit, [batch])
-            return logits_btv.float()
+            with swapped(self.model, edit.weights):
+                return self._pass(batch).logits().float()
         with upper_layers(self.model, self.layer) as run:
             edited = rewrite(edit, self.dictionary, resid_btd, self.editable(batch))
             return run(edited, batch.mask_bt.to(edited.device)).float()
 
-    def _outcome(self, logits: Iterator[torch.Tensor]) -> Outcome:
-        with contextlib.closing(logits):
-            answers = answer(self.questions, self.exam, (next(logits) for _ in self.exam))
+    def _outcome(self, passes: Iterator[Pass]) -> Outcome:
+        with contextlib.closing(passes):
+            answers = score(self.questions, self.exam, (look_up(next(passes), batch.asked) for batch in self.exam))
             losses = torch.zeros(len(self.texts), dtype=torch.float64)
-            for batch, logits_btv in zip(self.reading, logits, strict=True):
-                losses[[x for x, _ in batch.rows]] = summed_loss(batch, logits_btv.float())
+            for batch, made in zip(self.reading, passes, strict=True):
+                losses[[x for x, _ in batch.rows]] = loss_of(batch, made)
             return Outcome(answers.cloze_q, answers.choice_q, losses)
 
-    def _changed(self, change: Change, batches: Sequence[InputBatch | ExamBatch]) -> Iterator[torch.Tensor]:
-        """Logits of the batches, which are the first of all: [n, v] of the exam's, [b, t, v] of the texts'."""
+    def _changed(self, change: Change, batches: Sequence[InputBatch | ExamBatch]) -> Iterator[Pass]:
+        """Passes over the batches, which are the first of all, with a changed stream; each is good until the next."""
         with upper_layers(self.model, self.layer) as run:
             for batch, resid_btd in zip(batches, self.resid, strict=False):
-                edited = change(resid_btd, self.editable(batch))
-                with self._head_of(batch):
-                    yield run(edited, batch.mask_bt.to(edited.device))
+                yield self._above(run, batch, change(resid_btd, self.editable(batch)))
 
-    def _with_weights(self, edit: Edit, batches: Sequence[InputBatch | ExamBatch]) -> Iterator[torch.Tensor]:
+    def _with_weights(self, edit: Edit, batches: Sequence[InputBatch | ExamBatch]) -> Iterator[Pass]:
         """The same with the edit's weights in place."""
-        device = self.model.device
         with swapped(self.model, edit.weights):
-            for batch in batches:
-                with self._head_of(batch):
-                    yield self.model(input_ids=batch.ids_bt.to(device), attention_mask=batch.mask_bt.to(device)).logits
+            yield from map(self._pass, batches)
 
-    def _head_of(self, batch: InputBatch | ExamBatch) -> contextlib.AbstractContextManager[None]:
-        if isinstance(batch, ExamBatch):
-            return head_at(self.model, batch.asked.row_n, batch.asked.position_n)
-        return contextlib.nullcontext()
+    def _pass(self, batch: InputBatch | ExamBatch) -> Pass:
+        """The model as it is over a batch."""
+        return pass_of(self.model, batch.ids_bt.to(self.model.device), batch.mask_bt.to(self.model.device))
+
+    def _above(self, run: Callable[..., torch.Tensor], batch: InputBatch, resid_btd: torch.Tensor) -> Pass:
+        """The upper layers over a batch's stream."""
+        return Pass(self.model.get_output_embeddings(), run, (resid_btd, batch.mask_bt.to(resid_btd.device)))
+
+
+def loss_of(batch: InputBatch, made: Pass) -> torch.Tensor:
+    """Next-token loss of each row, summed over its tokens, in nats; float64 [b] on the CPU."""
+    if made.fits(batch.ids_bt.numel()):
+        return summed_loss(batch, made.logits().float())
+    where_bt = _predicted(batch, made)
+    return -next_logprobs(made, batch.ids_bt.to(where_bt.device), where_bt).double().sum(1).cpu()
 
 
 def summed_loss(batch: InputBatch, logits_btv: torch.Tensor) -> torch.Tensor:
-    """Next-token loss of each row, summed over its tokens, in nats; float64 [b] on the CPU."""
+    """The same from logits."""
     next_bt = batch.ids_bt[:, 1:, None].to(logits_btv.device)
     logits_btv = logits_btv[:, :-1]
     loss_bt = logits_btv.logsumexp(-1) - logits_btv.gather(-1, next_bt).squeeze(-1)
     return (loss_bt * batch.mask_bt[:, 1:].to(loss_bt.device)).double().sum(1).cpu()
+
+
+def _moved(batch: InputBatch, before: Pass, after: Pass) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss after, and KL(before || after), of each row, summed over its tokens; float64 [b] on the CPU."""
+    kl_bt = divergences(after, before, _predicted(batch, after))
+    return loss_of(batch, after), kl_bt.double().sum(1).cpu()
+
+
+def _predicted(batch: InputBatch, made: Pass) -> torch.Tensor:
+    """True [b, t - 1] where there is a next token."""
+    return batch.mask_bt[:, 1:].bool().to(made.inputs[0].device)

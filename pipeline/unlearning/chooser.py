@@ -1,15 +1,17 @@
 """One process that lets methods choose: everything is opened once, and methods on one target share their passes."""
 
 import time
+from functools import cached_property
 
 from pipeline.core.files import write_json
 from pipeline.core.processes import pick_device, prepare_process
+from pipeline.scope.documents import Documents, corpus_rows, load_reading, open_documents, save_reading
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.choosing import Cell, Sources
 from pipeline.unlearning.damage import area, points
 from pipeline.unlearning.edit import save_edit
 from pipeline.unlearning.origin import origin
-from pipeline.unlearning.subject import count_training_texts, open_case, open_forest, open_pool, open_subject
+from pipeline.unlearning.subject import count_training_texts, open_case, open_forest, open_subject, read_pool
 
 
 class Chooser:
@@ -24,9 +26,20 @@ class Chooser:
         )
         self.origin = origin(self.subject.model, self.subject.dictionary, self.subject.tokenizer)
         self.forest, self.firing = open_forest(sources.dendrogram), count_training_texts(self.subject)
-        searched = any("scope_npo" in settings.methods_at(level) for level in self.subject.targets)
-        pool = open_pool(self.subject, self.forest, sources.corpus, sources.run.seed) if searched else None
-        self.documents, self.case = pool, None
+        self.case: Case | None = None
+
+    def read_documents(self) -> None:
+        """Read the pool once for all that search it: methods, the stage ``evaluate``, the command ``scope``."""
+        if corpus_rows(self.sources.corpus)[0]:
+            save_reading(self.sources.documents, read_pool(self.subject, self.sources.corpus))
+
+    @cached_property
+    def documents(self) -> Documents | None:
+        """The pool with what was read there, where a method searches it."""
+        if not any("scope_npo" in self.settings.methods_at(level) for level in self.subject.targets):
+            return None
+        reading = load_reading(self.sources.documents)
+        return open_documents(self.sources.corpus, self.forest.trees, reading, self.sources.run.seed)
 
     def choose(self, cell: Cell) -> float:
         """Let the method choose; keeps the edit, its sweep and its seconds; returns the dev objective."""
@@ -35,6 +48,7 @@ class Chooser:
         save_edit(cell.folder, choice.edit._replace(origin=self.origin))
         seconds = round(time.monotonic() - started, 2)
         sweep = {"seconds": seconds, "area": area(points(choice.sweep)), "candidates": choice.sweep}
+        sweep |= {"dropped": list(choice.dropped)} if choice.dropped else {}
         write_json(cell.folder / "sweep.json", sweep)
         return min(row["objective"] for row in choice.sweep)
 

@@ -25,6 +25,7 @@ class Sources(NamedTuple):
     sae: Path
     corpus: Path
     dendrogram: Path
+    documents: Path  # what the model reads in the pool is kept here
     targets: dict[str, tuple[str, ...]]  # level -> what is to be forgotten there
     run: RunSettings
     machine: MachineSettings
@@ -46,14 +47,16 @@ def choose_all(sources: Sources, cells: Sequence[Cell]) -> Iterator[float]:
     workers = min(sources.machine.unlearn_workers, len(cells))
     if workers == 1:
         _open(sources)
+        _read_documents()
         yield from map(_choose, cells)
         return
     fresh = multiprocessing.get_context("spawn")  # a forked torch hangs in its threads
     with ProcessPoolExecutor(workers, fresh, initializer=_open_or_keep_why, initargs=(sources,)) as pool:
-        with deaf_children():
-            objectives = pool.map(_choose, cells)
+        with deaf_children():  # the first task starts them all
+            reading = pool.submit(_read_documents)
         try:
-            yield from objectives
+            reading.result()
+            yield from pool.map(_choose, cells)
         except BrokenProcessPool:
             raise PipelineError(
                 f"one of {workers} processes that choose edits was killed, as Linux does when memory is short; lower "
@@ -71,7 +74,7 @@ def _open(sources: Sources) -> None:
 
 
 def _open_or_keep_why(sources: Sources) -> None:
-    """The pool would hide what its initializer raises; the worker's first task raises it again."""
+    """The pool would hide what its initializer raises; the worker's next task raises it again."""
     global _refused
     try:
         _open(sources)
@@ -80,6 +83,12 @@ def _open_or_keep_why(sources: Sources) -> None:
 
 
 _refused: Exception | None = None  # in a worker process
+
+
+def _read_documents() -> None:
+    if _refused is not None:
+        raise _refused
+    _chooser.read_documents()
 
 
 def _choose(cell: Cell) -> float:

@@ -25,6 +25,7 @@ class Method(NamedTuple):
     source: str
     home: str
     generator: str = "candidates"
+    listens: bool = False  # whether a candidate depends on the damage that the one before it did
 
     def candidates(self, case: "Case") -> "Generator[Edit, Damage, None]":
         """The method's candidates for one case, in the order in which a tie is decided."""
@@ -37,7 +38,7 @@ _TABLE = (
     Method("subtree", "clamp", "the best disjoint nodes of the dendrogram, from any level, clamped",
            "this project", "pipeline.unlearning.clamps.subtree"),
     Method("subtree_ablated", "clamp", "subtree, less the groups that the dev split does better without",
-           "this project", "pipeline.unlearning.clamps.subtree", "subtree_ablated"),
+           "this project", "pipeline.unlearning.clamps.subtree", "subtree_ablated", listens=True),
     Method("level_cut", "clamp", "whole groups of one cut of the dendrogram, clamped",
            "this project", "pipeline.unlearning.clamps.subtree", "level_cut"),
     Method("gates_tree", "clamp", "learned gates on nodes of the dendrogram, single latents among them",
@@ -53,7 +54,7 @@ _TABLE = (
     Method("flat_worth", "clamp", "the latents of the highest worth: the score of subtree without its tree",
            "twin of subtree", "pipeline.unlearning.clamps.flat", "worth"),
     Method("flat_ablated", "clamp", "flat_worth, less the latents that the dev split does better without",
-           "twin of subtree_ablated", "pipeline.unlearning.clamps.flat", "worth_ablated"),
+           "twin of subtree_ablated", "pipeline.unlearning.clamps.flat", "worth_ablated", listens=True),
     Method("gates_flat", "clamp", "learned gates on single latents",
            "twin of gates_tree", "pipeline.unlearning.gates.gates", "gates_flat"),
     Method("guard_flat", "guard", "a detector over latents decides where the clamp acts",

@@ -136,6 +136,7 @@ class UnlearningSettings(Settings):
     guard_quantile: Annotated[float, Field(ge=0.5, lt=1)]
     dev_probes: Count
     dev_texts: Count
+    first_look: Count | None
     strengths: Strengths
     batch: BatchSettings
     npo: TrainingSettings

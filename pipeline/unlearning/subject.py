@@ -1,7 +1,9 @@
 """The model under study with everything that asks it: opened once, shared by all targets and methods."""
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +18,10 @@ from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.language_model.structure import check_stream, check_upper_layers
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary
-from pipeline.scope.documents import Documents, open_documents
+from pipeline.scope.documents import Reading, corpus_rows, read
 from pipeline.tree.feature_tree import FeatureTree, load_tree
 from pipeline.unlearning.bench import Bench
-from pipeline.unlearning.case import Case, draw
+from pipeline.unlearning.case import Case, Look, draw
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.firing import Firing, count_firing
 from pipeline.unlearning.settings import UnlearningSettings
@@ -105,11 +107,11 @@ def open_forest(folder: Path) -> Forest:
     return Forest(trees, cuts)
 
 
-def open_pool(subject: Subject, forest: Forest, corpus_dir: Path, seed: int) -> Documents:
-    """The unlabelled pool with the labelled texts, read by the subject's model; ``seed`` is of the shuffled tree."""
+def read_pool(subject: Subject, corpus_dir: Path) -> Reading:
+    """The unlabelled pool with the labelled texts, read by the subject's model."""
     model, tokenizer, dictionary = subject.model, subject.tokenizer, subject.dictionary
-    length = subject.context_length
-    return open_documents(corpus_dir, forest.trees, model, tokenizer, dictionary, subject.layer, length, seed)
+    texts = [row["text"] for rows in corpus_rows(corpus_dir) for row in rows]
+    return read(texts, model, tokenizer, dictionary, subject.layer, subject.context_length)
 
 
 def open_case(
@@ -126,7 +128,15 @@ def open_case(
 
     train = sample("train", TRAIN_PROBES, ("forget", "sibling", "other", "general"))
     dev = sample("dev", settings.dev_probes, ("general",))  # only general text is read for perplexity
+    started = time.monotonic()
     before = dev.measure(no_edit(level, target, subject.layer))
+    seconds = time.monotonic() - started
+    print(
+        f"unlearn: judging a candidate for {' / '.join(target)} takes about {seconds:.1f} s "
+        f"({len(dev.probes)} probes, {len(dev.texts)} texts)",
+        file=sys.stderr,
+        flush=True,
+    )
     return Case(
         level,
         target,
@@ -140,4 +150,14 @@ def open_case(
         settings,
         seed,
         choices={},
+        looks=tuple(_looks(subject, dev, target, settings, seed)),
     )
+
+
+def _looks(subject: Subject, dev: Bench, target: Node, settings: UnlearningSettings, seed: int) -> Iterator[Look]:
+    """``first_look`` dev probes and texts of each relation, then twice as many, as long as that is not all."""
+    most = settings.first_look
+    while most is not None and most < settings.dev_probes:
+        bench = subject.bench(draw(dev.probes, target, most, seed), draw(dev.texts, target, most, seed))
+        yield Look(most, bench, bench.measure(no_edit("", target, subject.layer)))
+        most *= 2

@@ -16,9 +16,9 @@ from pipeline.core.processes import prepare_process
 from pipeline.language_model import tiny
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.language_model.settings import TinySettings
-from pipeline.scope.documents import Documents
+from pipeline.scope.documents import Documents, open_documents
 from pipeline.unlearning.firing import Firing
-from pipeline.unlearning.subject import Forest, Subject, count_training_texts, open_forest, open_pool, open_subject
+from pipeline.unlearning.subject import Forest, Subject, count_training_texts, open_forest, open_subject, read_pool
 
 
 class Home(NamedTuple):
@@ -42,7 +42,7 @@ def open_home(data: Path, settings: ActivationsSettings, seed: int) -> Home:
     first = dict.fromkeys(nodes, 0)
     subject = open_subject(data / "model", data / "sae", data / "corpus", settings, first, "cpu")
     forest, firing = open_forest(data / "dendrogram"), count_training_texts(subject)
-    pool = open_pool(subject, forest, data / "corpus", seed)
+    pool = open_documents(data / "corpus", forest.trees, read_pool(subject, data / "corpus"), seed)
     return Home(subject, forest, firing, nodes, pool)
 
 

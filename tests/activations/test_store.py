@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.activations.arithmetic import arithmetic_for, computing
 from pipeline.activations.build import build_store, hook_points
+from pipeline.activations.caching import hooked_forward
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.activations.store import ActivationStore
 from pipeline.activations.writer import merge_statistics
@@ -30,11 +32,11 @@ def write_text(folder, n_docs=40):
     return path, texts
 
 
-def build_in(folder, model=None, **settings) -> ActivationStore:
+def build_in(folder, model=None, machine=MACHINE, **settings) -> ActivationStore:
     text_file, _ = write_text(folder)
     save_model(folder / "model", model)
     chosen = recommended(ActivationsSettings, **(SMALL | settings))
-    build_store(folder / "a.zarr", text_file, folder / "model", chosen, MACHINE, source="test", seed=3, device="cpu")
+    build_store(folder / "a.zarr", text_file, folder / "model", chosen, machine, source="test", seed=3, device="cpu")
     return ActivationStore.open(folder / "a.zarr")
 
 
@@ -73,6 +75,37 @@ def test_every_row_is_the_hidden_state_at_its_token(make, build):
     rows = store.rows(0, store.n_tokens)
     for row, state in hidden_states(make(), store, layer=1):
         torch.testing.assert_close(rows[row], state, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "medium", "autocast"])
+def test_every_row_is_the_models_own_hidden_state_in_the_arithmetic_of_the_store(arithmetic, tmp_path):
+    """Bit by bit for the same batch; row by row within what rounding leaves."""
+    ids, model = torch.arange(2, 50).view(4, 12), gemma()
+    with hooked_forward(model, {"x": (1, "resid_post")}, arithmetic) as forward, torch.inference_mode():
+        got = forward(ids)["x"]
+    with computing(arithmetic, "cpu"), torch.inference_mode():
+        wanted = model(ids, output_hidden_states=True).hidden_states[2]
+    assert torch.equal(got, wanted) and got.dtype == torch.float32
+    assert torch.get_float32_matmul_precision() == "highest", "as it was"
+    store = build_in(tmp_path, gemma(), machine=MACHINE.but(cache_arithmetic=arithmetic), dtype="float32")
+    assert store.attributes["settings"]["arithmetic"] == arithmetic
+    rows = store.rows(0, store.n_tokens)
+    with computing(arithmetic, "cpu"):
+        states = dict(hidden_states(gemma(), store, layer=1))
+    rounding = 1e-4 if arithmetic == "float32" else 0.05
+    for row, state in states.items():
+        torch.testing.assert_close(rows[row], state, rtol=rounding, atol=rounding)
+    exact = torch.stack([state for _, state in hidden_states(gemma(), store, layer=1)])
+    moved = (rows[list(states)] - exact).abs().max() > 1e-4
+    assert moved == {"float32": False, "autocast": True}.get(arithmetic, moved), "medium rounds on some processors only"
+
+
+def test_the_arithmetic_is_chosen_by_what_the_processor_has(monkeypatch):
+    amx, avx512 = {"amx_bf16": True, "avx512_bf16": True}, {"avx512_bf16": True}
+    for has, chosen in ((amx, "medium"), (avx512, "autocast"), ({}, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
+        assert arithmetic_for("auto", "cpu") == chosen
+    assert (arithmetic_for("auto", "cuda"), arithmetic_for("float32", "cpu")) == ("medium", "float32")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])

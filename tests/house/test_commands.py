@@ -18,7 +18,7 @@ from pipeline.scope.retrievers import RETRIEVERS
 from tests.support.import_graph import closure
 from tests.support.report_files import PLANTED, write_all
 
-COMMANDS = ("inspect", "scope", "compare", "export", "agreement")
+COMMANDS = ("inspect", "ask", "scope", "compare", "export", "agreement")
 SUBJECTS = ("corpus", "knowledge", "layers", "activations", "sae", "feature", "dendrogram", "group", "edit", "run")
 
 
@@ -71,7 +71,7 @@ def test_every_name_of_a_retriever_has_its_function() -> None:
     [
         (["inspec"], "argument COMMAND: there is no `inspec`; did you mean `inspect`?"),
         (["inspect", "featur", "3"], "argument SUBJECT: there is no `featur`; did you mean `feature`?"),
-        (["zzz"], "there is no `zzz`; known are agreement, compare, export, inspect, scope"),
+        (["zzz"], "there is no `zzz`; known are agreement, ask, compare, export, inspect, scope"),
         (["scope", "text", "--retriever", "tre"], "there is no `tre`; did you mean `tree`?"),
     ],
 )
@@ -92,6 +92,7 @@ def test_missing_data_is_one_sentence_for_every_command(tmp_path: Path, monkeypa
     for words, said in (
         (["inspect"], "data holds no output of a stage; run `uv run python experiment.py --out_dir=run_1`"),
         (["scope", "a text"], "data/params.yaml is missing; run `uv run dvc repro params`"),
+        (["ask", "a text"], "data/params.yaml is missing; run `uv run dvc repro params`"),
         (["compare", "run_1"], "run_1 holds no final_info.json; name folders of finished runs, such as run_7"),
         (["export", "--method", "npo", "--out", "x"], "data/model is missing; run `uv run dvc repro prepare`"),
         (["agreement", "x"], "data/sae is missing; run `uv run dvc repro train_sae`"),

@@ -16,7 +16,8 @@ from pipeline.core.processes import MachineSettings
 from pipeline.core.yaml_text import as_yaml, read_yaml
 from tests.support.settings import ROOT, recommended
 
-OTHER = {"device": "cpu", "cache_scheduler": "tcp://10.0.0.1:8786", "correlation_scheduler": "processes"}
+OTHER = {"device": "cpu", "cache_arithmetic": "auto", "cache_scheduler": "tcp://10.0.0.1:8786"}
+OTHER |= {"correlation_scheduler": "processes"}
 # Resolve each change and ask which stages it makes stale.
 ASK = """
 import json, sys

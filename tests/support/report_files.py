@@ -99,6 +99,10 @@ def write_unlearning(data: Path, levels: tuple[str, ...], drops: dict[str, float
             ]
             write_json(cell / "sweep.json", {"seconds": 1.5, "area": 0.125, "candidates": rows})
     write_json(data / "evaluation/unlearning.json", entries)
+    said = {"relation": "forget", "prompt": f"{PLANTED} is", "answer": "$x_{$", "before": PLANTED}
+    said["after"] = dict.fromkeys(("subtree", "guard_flat", "random_groups"), "the river")
+    completions = {level: {"target": ["<b>d0</b>"], "prompts": [said]} for level in levels}
+    write_json(data / "evaluation/text/completions.json", completions)
     write_json(data / "evaluation/relearning.json", {"relearning/subtree": entry({"cloze_half_10": 0.25})})
     lost = {level: {"forget": 60.0, "other": -1.5} for level in levels}
     row = {"node": 8, "all": 12.5, "of_target": lost, "worst": [{"place": NODES[:2], "drop": 60.0, "probes": 4}]}

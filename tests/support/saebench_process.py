@@ -1,8 +1,8 @@
 """The worker of ``test_saebench.py``: our evals, then stock sae-bench by hand, in one process (its imports take long).
 
 ``python -m tests.support.saebench_process job.json`` runs the pipeline's own worker first. What the tests compare with
-is written beside it: stock sae-bench on the same folder opened by SAELens, the transformers model, and the plumbing of the evals
-that need a real model.
+is written beside it: stock sae-bench on the same folder opened by SAELens, the transformers model, and the plumbing of
+the evals that need a real model.
 """
 
 import functools

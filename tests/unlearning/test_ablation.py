@@ -24,12 +24,12 @@ def case_where(objective) -> SimpleNamespace:
     """A case whose dev objective is a function of the latents that an edit names; it counts what it judged."""
     judged: list[set[int]] = []
 
-    def judge(edit):
+    def judge(edit, look):
         judged.append(set(edit.latents.tolist()))
         damage = Damage(*([0.0] * len(Damage._fields)))
         return SimpleNamespace(objective=objective(judged[-1]), _asdict=damage._asdict)
 
-    return SimpleNamespace(judge=judge, judged=judged)
+    return SimpleNamespace(judge=judge, judged=judged, target=("d", "t"), looks=())
 
 
 def test_what_is_left_keeps_its_order_and_its_values():

@@ -39,7 +39,7 @@ def test_the_attacker_relearns_beside_the_model_and_starts_anew():
     rng, reached = np.random.default_rng(0), []
     for _ in range(4):
         attacker.relearn(rng)
-        reached.append(loss_of(attacker))
+        reached.append(loss_of(attacker.now()))
     assert loss_of(model) > reached[0] > reached[1] > reached[2], "each step learns more"
     assert reached[3] > reached[1], "the fourth is the first of a new attack"
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -54,7 +54,7 @@ def test_the_attacker_steps_as_adamw_on_the_weights_would():
         attacker.relearn(np.random.default_rng(0))
     for _ in relearn(trained, [whole(example.tokens) for example in EXAMPLES], PAD, (3,), 0):
         pass
-    assert abs(loss_of(attacker) - loss_of(trained)) < 0.05 * (loss_of(model) - loss_of(trained))
+    assert abs(loss_of(attacker.now()) - loss_of(trained)) < 0.05 * (loss_of(model) - loss_of(trained))
 
 
 def test_the_gradient_is_taken_where_the_attacker_stands():
@@ -65,7 +65,7 @@ def test_the_gradient_is_taken_where_the_attacker_stands():
     with torch.no_grad():
         for name, weight in there.named_parameters():
             weight.add_(attacker.change[name])
-    for of in (attacker, there):
+    for of in (attacker.now(), there):
         losses.token_logprobs(of, BATCH)[BATCH.counted_bt].mean().backward()
     for wanted, got in zip(there.parameters(), model.parameters(), strict=True):
         assert torch.allclose(got.grad, wanted.grad, atol=1e-6)
@@ -80,4 +80,4 @@ def test_the_editor_lowers_the_mean_of_its_loss_here_and_there():
     attacker = Attacker(model, EXAMPLES, settings.npo_attacked.attack_steps, 24, PAD)
     for _ in range(3):
         attacker.relearn(np.random.default_rng(0))  # every batch holds all examples
-        assert terms.forgetting().item() == pytest.approx(-(loss_of(model) + loss_of(attacker)) / 2, abs=1e-5)
+        assert terms.forgetting().item() == pytest.approx(-(loss_of(model) + loss_of(attacker.now())) / 2, abs=1e-5)

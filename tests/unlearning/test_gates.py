@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline.core.errors import PipelineError
+from pipeline.language_model import wide_head
 from pipeline.language_model.answers import Question
 from pipeline.sae.dictionary import Dictionary
 from pipeline.tree.feature_tree import FeatureTree
@@ -156,6 +157,20 @@ def test_training_lowers_the_forget_loss_and_leaves_the_model_alone(case, candid
             left[edited] = option_loss(case, change)
     assert left[True] < 0.9 * left[False]
     assert all(torch.equal(before[name], p) for name, p in case.train.model.named_parameters())
+
+
+@pytest.mark.parametrize("entropy", [0.0, 1.0])
+def test_over_a_wide_vocabulary_gates_learn_the_same_a_few_tokens_at_a_time(case, entropy, monkeypatch):
+    shared = case.settings.gates.but(
+        steps=4, strengths=(1.0,), forget_terms={"uniform": 1.0, "hinge": 1.0, "entropy": entropy}
+    )
+    swept = GateSweep(learning_rates=(0.1,), sparsity=0.01)
+    case = case._replace(settings=case.settings.but(gates=shared, gates_flat=swept))
+    (whole,) = gates_flat(case)
+    monkeypatch.setattr(wide_head, "AT_ONCE", 64 * 5)
+    assert lesson_of(case).kept["general"][0].original_pv.shape == (5, 16), "states in place of log-probabilities"
+    (narrow,) = gates_flat(case)
+    assert narrow.groups == whole.groups and torch.allclose(narrow.factors, whole.factors, atol=1e-4)
 
 
 def gating(case, edit):

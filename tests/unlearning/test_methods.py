@@ -11,10 +11,11 @@ from scipy.cluster.hierarchy import linkage
 
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.bench import Outcome
-from pipeline.unlearning.case import Candidates, Case, NothingPasses, draw, sweep
+from pipeline.unlearning.case import Candidates, Case, Look, NothingPasses, draw, sweep
 from pipeline.unlearning.clamps.subtree import best_antichains
 from pipeline.unlearning.clamps.worth import share_of_worth, shrink
 from pipeline.unlearning.damage import Damage, damage
+from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.methods import METHODS
 from tests.support.cases import case_with
@@ -142,7 +143,7 @@ def test_a_draw_keeps_every_relation_and_is_repeatable():
 
 def of_table(monkeypatch: pytest.MonkeyPatch, candidates) -> None:
     """Let the method ``subtree`` stand for a generator of the test's own."""
-    monkeypatch.setitem(METHODS, "subtree", SimpleNamespace(candidates=candidates))
+    monkeypatch.setitem(METHODS, "subtree", SimpleNamespace(candidates=candidates, listens=False))
 
 
 def one_probe_case(**parts) -> Case:
@@ -178,6 +179,39 @@ def test_a_candidate_is_told_what_the_last_one_did():
     choice = sweep(one_probe_case(), candidates(case_with()), "mine")
     assert told == [1.0, 1.0] and len(choice.sweep) == 2
     assert (choice.edit.method, choice.edit.settings) == ("mine", {}), "the first wins a tie"
+
+
+def test_candidates_are_halved_until_all_of_dev_is_asked(monkeypatch):
+    """Objectives 0 to 7 at every look but the first, which has the best one among the better half all the same."""
+    looks = (Look(5, None, None), Look(10, None, None))
+    asked: list[tuple[int, int | None]] = []
+
+    def judge(self: Case, edit: Edit, look: Look | None = None) -> Damage:
+        asked.append((edit.settings["i"], look and look.dev_probes))
+        lost = edit.settings["i"] if look is not looks[0] else edit.settings["i"] % 4
+        return Damage(0.25, 0.05, 75, float(lost), None, None, None)
+
+    monkeypatch.setattr(Case, "judge", judge)
+    case = case_with(looks=looks)
+    every = [case.untouched()._replace(settings={"i": i}) for i in range(8)]
+    choice = sweep(case, (edit for edit in every), "subtree")
+    assert [i for i, probes in asked if probes == 5] == list(range(8))
+    assert {i for i, probes in asked if probes == 10} == {0, 1, 4, 5}
+    assert [i for i, probes in asked if probes is None] == [0, 1] == [row["i"] for row in choice.sweep]
+    assert choice.edit.settings == {"i": 0}
+    assert [(row["i"], row["dev_probes"]) for row in choice.dropped] == [
+        (2, 5),
+        (6, 5),
+        (3, 5),
+        (7, 5),
+        (4, 10),
+        (5, 10),
+    ]
+    asked.clear()
+    weights = [edit._replace(weights={"w": torch.zeros(1)}) for edit in every[:2]]
+    assert len(sweep(case, (edit for edit in weights), "npo").sweep) == 2
+    sweep(case, (edit for edit in every[:2]), "subtree_ablated")
+    assert {probes for _, probes in asked} == {None}, "few and large; or the next one depends on the last one's damage"
 
 
 def test_a_method_that_finds_nothing_leaves_the_model_as_it_is(monkeypatch):

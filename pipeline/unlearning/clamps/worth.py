@@ -25,11 +25,12 @@ import numpy as np
 import torch
 
 from pipeline.language_model.hooks import upper_layers
+from pipeline.language_model.wide_head import Pass
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.firing import RETAINED
 from pipeline.unlearning.gates.lesson import Asked, asked, together
-from pipeline.unlearning.weights.losses import option_scores_of
+from pipeline.unlearning.weights.losses import option_scores_in
 
 CHUNK = 64  # questions in one pass
 MOST = 200  # questions of a relation: the mean over more moves little, and a pass back costs as much as two forward
@@ -52,7 +53,8 @@ def margins_lost(case: Case, wanted: str, values_s: torch.Tensor) -> np.ndarray:
 def _lost(case: Case, some: Sequence[Asked], values_s: torch.Tensor, run) -> torch.Tensor:
     batch = together([row for one in some for row in one.rows])
     resid_btd = batch.resid_btd.detach().requires_grad_(True)
-    margin_q = margins(option_scores_of(run(resid_btd, batch.mask_bt), [one.question for one in some]), some)
+    made = Pass(case.train.model.get_output_embeddings(), run, (resid_btd, batch.mask_bt))
+    margin_q = margins(option_scores_in(made, [one.question for one in some]), some)
     (gradient_btd,) = torch.autograd.grad(margin_q.sum(), resid_btd)
     dictionary = case.train.dictionary
     codes_bts = dictionary.encode(batch.resid_btd.float())

@@ -22,11 +22,13 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.progress import track
 from pipeline.language_model.hooks import upper_layers
+from pipeline.language_model.wide_head import Pass
 from pipeline.tree.feature_tree import FeatureTree
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.edit import Edit
-from pipeline.unlearning.gates.lesson import Lesson, forget_loss, lesson_of, retained, together
+from pipeline.unlearning.gates.lesson import Lesson, forget_loss_in, lesson_of, retained_in, together
 from pipeline.unlearning.settings import GateSettings, GateSweep
 
 POWER = 0.5  # a node costs size^POWER: with 1 as much as its latents one by one, with 0 as one
@@ -114,10 +116,12 @@ def trained(case: Case, lesson: Lesson, gates: Gates, settings: GateSweep, rate:
     price_g = torch.from_numpy(gates.price_g).float()
     theta_g = torch.zeros(len(gates.members), requires_grad=True)
     optimizer = torch.optim.Adam([theta_g], lr=rate, betas=(0.9, 0.98))
+    head, steps = case.train.model.get_output_embeddings(), case.settings.gates.steps
     with upper_layers(case.train.model, case.layer) as run, torch.enable_grad():
-        for _ in range(case.settings.gates.steps):
+        for _ in track(range(steps), "gates", steps, "steps"):
             change = _gating(case, multipliers(membership_sg, theta_g))
-            loss = _loss(lesson, case.settings.gates, rng, change, run) + settings.sparsity * (price_g * theta_g).sum()
+            remains = _loss(lesson, case.settings.gates, rng, change, head, run)
+            loss = remains + settings.sparsity * (price_g * theta_g).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -139,22 +143,27 @@ def _gating(case: Case, multiplier_s: torch.Tensor) -> Callable[[torch.Tensor, t
 
 
 def _loss(
-    lesson: Lesson, settings: GateSettings, rng: np.random.Generator, change: Callable, run: Runner
+    lesson: Lesson,
+    settings: GateSettings,
+    rng: np.random.Generator,
+    change: Callable,
+    head: torch.nn.Module,
+    run: Runner,
 ) -> torch.Tensor:
     """One fresh batch: what is left of the target, and how far everything else has moved."""
     some = _some(lesson.questions, settings.batch.forget, rng)
     rows = [row for question in some for row in question.rows]
-    logits_btv = _logits(rows, change, run)
-    loss = forget_loss(logits_btv, [question.question for question in some], settings.forget_terms)
+    made = _pass(rows, change, head, run)
+    loss = forget_loss_in(made, [question.question for question in some], settings.forget_terms)
     for name, pool in lesson.kept.items():
         kept = _some(pool, settings.batch.retain[name], rng)
-        loss = loss + settings.retain_weight * retained(_logits([k.row for k in kept], change, run), kept)
+        loss = loss + settings.retain_weight * retained_in(_pass([k.row for k in kept], change, head, run), kept)
     return loss
 
 
-def _logits(rows: Sequence, change: Callable, run: Runner) -> torch.Tensor:
+def _pass(rows: Sequence, change: Callable, head: torch.nn.Module, run: Runner) -> Pass:
     batch = together(rows)
-    return run(change(batch.resid_btd, batch.editable_bt), batch.mask_bt)
+    return Pass(head, run, (change(batch.resid_btd, batch.editable_bt), batch.mask_bt))
 
 
 def _some(pool: Sequence, size: int, rng: np.random.Generator) -> list:

@@ -10,7 +10,7 @@ All forget terms are 0 where nothing is known, and in nats or a share of ln V:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,10 +20,11 @@ from torch.nn.utils.rnn import pad_sequence
 from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import Question
 from pipeline.language_model.hooks import upper_layers
+from pipeline.language_model.wide_head import Pass, divergences_at, is_wide
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.firing import RETAINED
-from pipeline.unlearning.weights.losses import option_scores_of
+from pipeline.unlearning.weights.losses import option_scores_in, option_scores_of
 
 CHUNK = 64  # rows in one pass of the unedited model
 
@@ -47,7 +48,7 @@ class Kept(NamedTuple):
 
     row: Row
     positions_p: torch.Tensor  # int64: a prompt's last position, all of a text's
-    original_pv: torch.Tensor  # log-probabilities
+    original_pv: torch.Tensor  # log-probabilities; of a wide vocabulary the states in front of the head, [p, d]
 
 
 class Lesson(NamedTuple):
@@ -122,15 +123,27 @@ def _texts(case: Case) -> list[tuple[Row, torch.Tensor]]:
 @torch.no_grad()
 def _with_original(case: Case, pool: list[tuple[Row, torch.Tensor]]) -> list[Kept]:
     """The unedited model's log-probabilities at the compared positions, computed once."""
-    kept = []
+    kept, head = [], case.train.model.get_output_embeddings()
+    wide = is_wide(head, CHUNK * max(len(row.resid_td) for row, _ in pool))
     with upper_layers(case.train.model, case.layer) as run:
         for start in range(0, len(pool), CHUNK):
             part = pool[start : start + CHUNK]
             batch = together([row for row, _ in part])
+            if wide:
+                kept += _with_states(Pass(head, run, (batch.resid_btd, batch.mask_bt)), part)
+                continue
             logits_btv = run(batch.resid_btd, batch.mask_bt)
             for (row, positions_p), logits_tv in zip(part, logits_btv, strict=True):
                 kept.append(Kept(row, positions_p, logits_tv[positions_p].float().log_softmax(-1)))
     return kept
+
+
+def _with_states(made: Pass, part: Sequence[tuple[Row, torch.Tensor]]) -> list[Kept]:
+    """The same, short of the head."""
+    sizes = [len(positions_p) for _, positions_p in part]
+    row_n = torch.repeat_interleave(torch.arange(len(part)), torch.tensor(sizes))
+    states_nd = made.states_at(row_n, torch.cat([positions_p for _, positions_p in part]))
+    return [Kept(*one, states_pd) for one, states_pd in zip(part, states_nd.split(sizes), strict=True)]
 
 
 KNOWN = 0.02  # probability up to which an answer counts as unknown: about one value of a pool
@@ -138,17 +151,32 @@ KNOWN = 0.02  # probability up to which an answer counts as unknown: about one v
 
 def forget_loss(logits_btv: torch.Tensor, questions: Sequence[Question], weights: Mapping[str, float]) -> torch.Tensor:
     """Weighted sum of the terms, each a mean over the questions; rows are the questions' inputs in their order."""
-    scores_qo = option_scores_of(logits_btv, questions)
-    loss = torch.zeros((), device=logits_btv.device)
+    return _forget_loss(option_scores_of(logits_btv, questions), lambda *at: logits_btv[at], questions, weights)
+
+
+def forget_loss_in(made: Pass, questions: Sequence[Question], weights: Mapping[str, float]) -> torch.Tensor:
+    """The same from a pass; over a wide vocabulary only what is asked for is computed."""
+    if made.fits(made.inputs[1].numel()):
+        return forget_loss(made.logits(), questions, weights)
+    return _forget_loss(option_scores_in(made, questions), made.logits_at, questions, weights)
+
+
+def _forget_loss(
+    scores_qo: torch.Tensor,
+    logits_at: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    questions: Sequence[Question],
+    weights: Mapping[str, float],
+) -> torch.Tensor:
+    loss = torch.zeros((), device=scores_qo.device)
     if weights["uniform"]:
         loss = loss + weights["uniform"] * uniform(scores_qo)
     if weights["hinge"]:
         answer_q = scores_qo[range(len(questions)), [question.answer for question in questions]]
         loss = loss + weights["hinge"] * F.relu(answer_q - math.log(KNOWN)).mean()
     if weights["entropy"]:
-        firsts = [row for row, _ in _first_rows(questions)]
-        positions = [question.n_prompt - 1 for question in questions]
-        loss = loss + weights["entropy"] * certainty(logits_btv[firsts, positions])
+        firsts = torch.tensor([row for row, _ in _first_rows(questions)])
+        positions = torch.tensor([question.n_prompt - 1 for question in questions])
+        loss = loss + weights["entropy"] * certainty(logits_at(firsts, positions))
     return loss
 
 
@@ -169,6 +197,15 @@ def retained(logits_btv: torch.Tensor, kept: Sequence[Kept]) -> torch.Tensor:
     row = torch.cat([torch.full_like(k.positions_p, b) for b, k in enumerate(kept)])
     got_pv = logits_btv[row, torch.cat([k.positions_p for k in kept])].float().log_softmax(-1)
     return F.kl_div(got_pv, torch.cat([k.original_pv for k in kept]), reduction="batchmean", log_target=True)
+
+
+def retained_in(made: Pass, kept: Sequence[Kept]) -> torch.Tensor:
+    """The same from a pass; the head is the unedited model's."""
+    if kept[0].original_pv.shape[1] == made.width:
+        return retained(made.logits(), kept)
+    row = torch.cat([torch.full_like(k.positions_p, b) for b, k in enumerate(kept)])
+    wanted_pd = torch.cat([k.original_pv for k in kept])
+    return divergences_at(made, made.logits_of, wanted_pd, row, torch.cat([k.positions_p for k in kept])).mean()
 
 
 def _first_rows(questions: Sequence[Question]) -> list[tuple[int, Question]]:

@@ -21,7 +21,7 @@ from pipeline.language_model.answers import tokenize
 from pipeline.scope.completion import Completion, complete
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.edit import Edit
-from pipeline.unlearning.weights.examples import Example, answered, documents, padded
+from pipeline.unlearning.weights.examples import Example, answered, documents, padded, whole
 from pipeline.unlearning.weights.fine_tuning import preferring
 from pipeline.unlearning.weights.losses import token_logprobs
 from pipeline.unlearning.weights.training import Lesson, trained, weight_edits
@@ -94,7 +94,7 @@ def knowledge(case: Case, numbers: Sequence[int]) -> list[Example]:
     found = []
     for x in numbers:
         ids = tuple(ids_x[x])
-        batch = padded([Example(ids, (False,) * len(ids))], tokenizer.pad_token_id, model.device)
+        batch = padded([whole(ids)], tokenizer.pad_token_id, model.device)
         told = token_logprobs(model, batch)[0].tolist()
         counted = [t - bigram.logprob(*pair) > NATS_OF_KNOWLEDGE for t, pair in zip(told, pairwise(ids), strict=True)]
         if any(counted):

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from pipeline.language_model.hooks import decoder_layers, rewriting
 from pipeline.language_model.structure import is_transposed, linear_maps
+from pipeline.language_model.wide_head import pass_of
 from pipeline.unlearning.apply import rewrite
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.edit import Edit
@@ -106,6 +107,7 @@ def _principal(change_nd: torch.Tensor, rank: int) -> torch.Tensor:
 def _inputs(case: Case, linear: dict[str, nn.Linear], masked: Edit | None) -> Iterator[dict[str, torch.Tensor]]:
     """The inputs [n, in] of the linear maps on each batch of the target's train probes and texts."""
     bench, seen = case.train, {}
+    one = torch.zeros(2, 1, dtype=torch.long)  # nobody reads the logits: the head is given a single place
 
     def keep(name: str) -> object:
         return linear[name].register_forward_pre_hook(lambda _, args: seen.__setitem__(name, args[0]))
@@ -119,14 +121,14 @@ def _inputs(case: Case, linear: dict[str, nn.Linear], masked: Edit | None) -> It
             editable_bt = bench.editable(batch)[rows]
             ids_bt, mask_bt = (t[rows].to(bench.model.device) for t in (batch.ids_bt, batch.mask_bt))
             if masked is None:
-                bench.model(input_ids=ids_bt, attention_mask=mask_bt)
+                pass_of(bench.model, ids_bt, mask_bt).logits_at(*one)
             else:
 
                 def change(x: torch.Tensor, editable_bt: torch.Tensor = editable_bt) -> torch.Tensor:
                     return rewrite(masked, bench.dictionary, x, editable_bt)
 
                 with rewriting(bench.model, case.layer, "resid_post", change):
-                    bench.model(input_ids=ids_bt, attention_mask=mask_bt)
+                    pass_of(bench.model, ids_bt, mask_bt).logits_at(*one)
             yield {name: x_btd[editable_bt].float() for name, x_btd in seen.items()}
     finally:
         for handle in handles:

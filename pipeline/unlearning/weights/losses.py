@@ -15,12 +15,16 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel
 
 from pipeline.language_model.answers import Question, pad_right
+from pipeline.language_model.wide_head import Pass, divergences, logprobs_at, next_logprobs, pass_of
 from pipeline.unlearning.weights.examples import Padded
 
 
 def token_logprobs(model: PreTrainedModel, batch: Padded) -> torch.Tensor:
-    """Log-probability of every next token, float32 [b, t - 1]."""
-    logits_btv = model(input_ids=batch.ids_bt, attention_mask=batch.mask_bt).logits[:, :-1].float()
+    """Log-probability of every next token, float32 [b, t - 1]; over a wide vocabulary of the counted ones, else 0."""
+    made = pass_of(model, batch.ids_bt, batch.mask_bt)
+    if not made.fits(batch.ids_bt.numel()):
+        return next_logprobs(made, batch.ids_bt, batch.counted_bt)
+    logits_btv = made.logits()[:, :-1].float()
     return -F.cross_entropy(logits_btv.transpose(1, 2), batch.ids_bt[:, 1:], reduction="none")
 
 
@@ -45,9 +49,12 @@ def preference(got_bt: torch.Tensor, original_bt: torch.Tensor, counted_bt: torc
 
 def divergence(model: PreTrainedModel, original: PreTrainedModel, batch: Padded) -> torch.Tensor:
     """Mean KL(original || model) of the next-token distribution over all positions, in nats."""
+    made, before = (pass_of(of, batch.ids_bt, batch.mask_bt) for of in (model, original))
+    if not made.fits(batch.ids_bt.numel()):
+        return divergences(made, before, batch.mask_bt.bool()).sum() / batch.mask_bt.sum()
     with torch.no_grad():
-        wanted = original(input_ids=batch.ids_bt, attention_mask=batch.mask_bt).logits.float().log_softmax(-1)
-    got = model(input_ids=batch.ids_bt, attention_mask=batch.mask_bt).logits.float().log_softmax(-1)
+        wanted = before.logits().float().log_softmax(-1)
+    got = made.logits().float().log_softmax(-1)
     kl_bt = F.kl_div(got, wanted, reduction="none", log_target=True).sum(-1)
     return (kl_bt * batch.mask_bt).sum() / batch.mask_bt.sum()
 
@@ -56,11 +63,35 @@ def option_scores(model: PreTrainedModel, questions: Sequence[Question], pad: in
     """Mean log-probability of every option's tokens, differentiable, float32 [q, o]; all have as many options."""
     inputs = [tokens for question in questions for tokens in question.inputs]
     ids_bt, mask_bt = (t.to(model.device) for t in pad_right(inputs, pad))
-    return option_scores_of(model(input_ids=ids_bt, attention_mask=mask_bt).logits, questions)
+    return option_scores_in(pass_of(model, ids_bt, mask_bt), questions)
+
+
+def option_scores_in(made: Pass, questions: Sequence[Question]) -> torch.Tensor:
+    """The same from a pass whose rows are the inputs of all questions in their order."""
+    if made.fits(made.inputs[0].shape[:2].numel()):
+        return option_scores_of(made.logits(), questions)
+    row, position, token, *rest = _lookups(questions, made.head.weight.device)
+    places, place = torch.stack([row, position]).unique(dim=1, return_inverse=True)
+    logprobs, _ = logprobs_at(made, *places, place, token)
+    return _means(logprobs, *rest, questions)
 
 
 def option_scores_of(logits_btv: torch.Tensor, questions: Sequence[Question]) -> torch.Tensor:
-    """The same from logits, whose rows are the inputs of all questions in their order."""
+    """The same from logits."""
+    row, position, token, *rest = _lookups(questions, logits_btv.device)
+    logprobs = logits_btv[row, position].float().log_softmax(-1)
+    return _means(logprobs.gather(1, token[:, None])[:, 0], *rest, questions)
+
+
+def _means(
+    logprobs: torch.Tensor, q: torch.Tensor, o: torch.Tensor, share: torch.Tensor, questions: Sequence[Question]
+) -> torch.Tensor:
+    scores = torch.zeros(len(questions), len(questions[0].option_tokens), device=logprobs.device)
+    return scores.index_put((q, o), share * logprobs, accumulate=True)
+
+
+def _lookups(questions: Sequence[Question], device: torch.device) -> tuple[torch.Tensor, ...]:
+    """For every token of every option: row, position, token, question, option, and 1 / the option's tokens."""
     rows = [(q, i) for q, question in enumerate(questions) for i in range(len(question.inputs))]
     row_of = {place: row for row, place in enumerate(rows)}
     places = [
@@ -69,12 +100,8 @@ def option_scores_of(logits_btv: torch.Tensor, questions: Sequence[Question]) ->
         for o, option in enumerate(question.option_tokens)
         for k, token in enumerate(option)
     ]
-    device = logits_btv.device
-    row, position, token, q, o = torch.tensor([place[:5] for place in places], device=device).T
     share = torch.tensor([place[5] for place in places], device=device)
-    logprobs = logits_btv[row, position].float().log_softmax(-1)
-    scores = torch.zeros(len(questions), len(questions[0].option_tokens), device=device)
-    return scores.index_put((q, o), share * logprobs.gather(1, token[:, None])[:, 0], accumulate=True)
+    return (*torch.tensor([place[:5] for place in places], device=device).T, share)
 
 
 def indifference(scores_qo: torch.Tensor) -> torch.Tensor:

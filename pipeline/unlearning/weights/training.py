@@ -17,15 +17,16 @@ of the weights: its change and AdamW's moments.
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.func import functional_call
 from transformers import PreTrainedModel
 
+from pipeline.core.progress import track
 from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import Question, tokenize
+from pipeline.language_model.wide_head import Reweighted
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.settings import PhaseSettings
@@ -36,30 +37,30 @@ RATE = 5e-4  # the attacker's AdamW
 
 
 class Attacker:
-    """The model as its attacker has it; called like the model."""
+    """What an attacker makes of a model beside the model's own training."""
 
     def __init__(
         self, model: PreTrainedModel, pool: Sequence[Example], steps: int, batch: int, pad: int, rate: float = RATE
     ) -> None:
-        self.model, self.device = model, model.device
+        self.model = model
         self.pool = [whole(example.tokens) for example in pool]
         self.steps, self.batch, self.pad, self.rate = steps, batch, pad, rate
         self.taken = 0
 
-    def __call__(self, **inputs: torch.Tensor) -> Any:
+    def now(self) -> Reweighted:
+        """The model as the attacker has it after the steps so far, whatever steps follow."""
         weights = dict(self.model.named_parameters())
-        changed = {name: weights[name] + change for name, change in self.change.items()}
-        return functional_call(self.model, changed, kwargs=inputs)
+        return Reweighted(self.model, {name: weights[name] + change for name, change in self.change.items()})
 
     def relearn(self, rng: np.random.Generator) -> None:
         """One step more, or the first one of a new attack."""
         if self.taken % self.steps == 0:
             self._begin()
         self.taken += 1
-        batch = padded(draw(self.pool, self.batch, rng), self.pad, self.device)
+        batch = padded(draw(self.pool, self.batch, rng), self.pad, self.model.device)
         changes = [change.requires_grad_(True) for change in self.change.values()]
         with torch.enable_grad():
-            loss = -token_logprobs(self, batch)[batch.counted_bt].mean()
+            loss = -token_logprobs(self.now(), batch)[batch.counted_bt].mean()
             gradients = torch.autograd.grad(loss, changes)
         for change, gradient in zip(changes, gradients, strict=True):
             change.requires_grad_(False).grad = gradient
@@ -138,12 +139,12 @@ def terms_of(
     pool = [example for pool in lesson.forget for example in pool]
     attacker = attacked_by(model, pool, settings.attack_steps, sizes.forget, pad) if attacked_by else None
 
-    def both(loss_of: Callable[[PreTrainedModel | Attacker], torch.Tensor]) -> torch.Tensor:
+    def both(loss_of: Callable[[PreTrainedModel | Reweighted], torch.Tensor]) -> torch.Tensor:
         """A loss of the model; where there is an attacker, its mean with that of what this one made of the model."""
         if attacker is None:
             return loss_of(model)
         attacker.relearn(rng)
-        return (loss_of(model) + loss_of(attacker)) / 2
+        return (loss_of(model) + loss_of(attacker.now())) / 2
 
     def forgetting() -> torch.Tensor:
         return torch.stack([forgetting_from(pool) for pool in lesson.forget]).mean()
@@ -177,10 +178,12 @@ def terms_of(
 def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: PhaseSettings) -> None:
     """Train the parameters in place."""
     rate, calibrating = settings.learning_rate, terms.calibrating
-    for _ in minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate):
+    steps = minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate)
+    for _ in track(steps, "forgetting", settings.steps, "steps"):
         pass
     if calibrating:
-        for _ in minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate):
+        steps = minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate)
+        for _ in track(steps, "calibrating", settings.calibration_steps, "steps"):
             pass
 
 
