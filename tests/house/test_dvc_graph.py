@@ -13,7 +13,7 @@ from tests.support.import_graph import ROOT, closure, file_of, is_ours, modules
 STAGES: dict[str, dict[str, Any]] = read_yaml(ROOT / "dvc.yaml")["stages"]
 # A wrong target is refused before the model is trained; another one shapes nothing of what is written.
 ONLY_CHECKED = {"prepare": {"unlearning"}}
-TOOLS = {"pipeline.__main__", "plot"}  # commands for people, not stages of the graph
+TOOLS = {"pipeline.__main__", "plot", "experiment"}  # commands for people, not stages of the graph
 
 
 def code_dependencies(name: str) -> set[str]:
