@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.codes.store import SparseCodes
+from pipeline.codes.words import WORDS
 from pipeline.core.files import read_jsonl
 from pipeline.core.yaml_text import read_yaml
 from pipeline.language_model.token_text import TokenText
@@ -78,7 +79,7 @@ def write_page(d_sae: int, evidence: Evidence, folder: Path) -> dict[str, Any]:
     wall, cpu = time.monotonic(), time.process_time()
     reading = Reading(codes, tokens, documents, targets)
     marked = {level: list(range(40)) for level in targets}
-    data = tree_data(tree, evidence.cuts(), reading, marked, settings.shown_nodes, settings.words_per_group)
+    data = tree_data(tree, evidence.cuts(), reading, marked, settings.shown_nodes, WORDS)
     data |= node_measures(data["id"], [], {})
     html = page(evidence, Named([], []), data, DATA / "report", {}, {})
     took = {"wall_s": round(time.monotonic() - wall, 1), "cpu_s": round(time.process_time() - cpu, 1)}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.codes.words import WORDS
 from pipeline.core.files import building, read_json, write_json, write_text
 from pipeline.core.settings import read_section, read_sections
 from pipeline.report.comparison import curves
@@ -9,7 +10,7 @@ from pipeline.report.evidence import hashes, read_evidence, versions
 from pipeline.report.final_info import collect
 from pipeline.report.page import page
 from pipeline.report.pictures import save_pictures, tradeoffs, training_curves, tree_in_training
-from pipeline.report.reading import named, read_codes
+from pipeline.report.reading import SHOWN_GROUPS, named, read_codes
 from pipeline.report.settings import ReportSettings
 from pipeline.report.tree_data import node_measures, tree_data, words_of_all
 from pipeline.report.tree_pictures import clustermap, marked_tree
@@ -40,8 +41,8 @@ def main() -> str:
     )
     final_info = collect(evidence.entries, evidence.sae_bench, evidence.baselines.seed)
     reading, tree = read_codes(FEATURES, MODEL, CORPUS, read_json(UNLEARNING / "targets.json")), load_tree(DENDROGRAM)
-    n_words, clamped = settings.words_per_group, evidence.clamped_latents()
-    explorable = tree_data(tree, evidence.cuts(), reading, clamped, settings.shown_nodes, n_words)
+    clamped = evidence.clamped_latents()
+    explorable = tree_data(tree, evidence.cuts(), reading, clamped, settings.shown_nodes, WORDS)
     explorable |= node_measures(explorable["id"], read_json(DENDROGRAM / "tree.json")["merges"], evidence.cutting)
     pictures = {
         **tradeoffs(evidence),
@@ -53,11 +54,11 @@ def main() -> str:
     made_of = hashes([MODEL / "model.safetensors", SAE / "sae_weights.safetensors", DENDROGRAM / "linkage.npy"])
     with building(REPORT) as folder:
         save_pictures(folder, pictures)
-        names = named(evidence, reading, settings.shown_groups, n_words)
+        names = named(evidence, reading, SHOWN_GROUPS, WORDS)
         html = page(evidence, names, explorable, folder, versions(), made_of)
         write_text(folder / "index.html", html)
         write_json(folder / "curves.json", curves(evidence))
-        write_json(folder / "words.json", words_of_all(tree, reading, explorable, n_words))
+        write_json(folder / "words.json", words_of_all(tree, reading, explorable, WORDS))
     write_json(Path("data/final_info.json"), final_info)
     return f"{len(final_info)} entries of figures, {len(pictures)} plots, a page of {len(html) / 1e6:.1f} MB"
 

@@ -12,6 +12,7 @@ from scipy import sparse
 from pipeline.codes.store import CodesStore, SparseCodes
 from pipeline.language_model.token_text import TokenText
 
+WORDS = 6  # that name a latent or group, the most telling first
 MOST_ENTRIES = 1 << 24  # nonzero codes read; beyond that, evenly spaced stripes of the store
 STRIPES = 64
 PRIOR_COUNTS = 500.0  # of the Dirichlet prior, shared out by the words' overall frequency

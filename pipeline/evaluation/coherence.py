@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.codes.store import CodesStore
-from pipeline.codes.words import count_words, of_groups, sample, top_words, words_of
+from pipeline.codes.words import WORDS, count_words, of_groups, sample, top_words, words_of
 from pipeline.language_model.token_text import TokenText
 from pipeline.unlearning.firing import Firing
 
@@ -89,9 +89,6 @@ def _lift(groups: list[np.ndarray], rate_s: np.ndarray, seed: int, measure: Call
             rows.append((number, measure(members), float(np.mean(random))))
     number, own, random = np.array(rows).reshape(-1, 3).T
     return Lift(number.astype(np.int64), own, random)
-
-
-WORDS = 6  # that name a group, the most telling first
 
 
 def group_table(

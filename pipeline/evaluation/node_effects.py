@@ -1,6 +1,5 @@
 """What cutting one node of the tree does by itself: its latents clamped, the cloze lost at every place."""
 
-
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,6 @@ the highest gap between them, so n - 1 numbers hold all n (n - 1) / 2 heights, a
 is again such a row, and two trees over the same items compare item by item.
 """
 
-
 from typing import NamedTuple
 
 import numpy as np

@@ -15,6 +15,7 @@ from pipeline.language_model.token_text import TokenText
 from pipeline.report.evidence import Evidence
 
 RELATIONS = ("forget", "sibling", "other", "general")
+SHOWN_GROUPS = 24  # that an edit acts on, the largest first; the edit has them all
 GENERAL = 8  # latents that are shown as the more general case of others
 
 

@@ -1,6 +1,6 @@
 """How text like a few examples is found."""
 
-from pipeline.core.settings import NotNegative, Positive, PositiveShare, Settings
+from pipeline.core.settings import Positive, PositiveShare, Settings
 
 
 class ScopeSettings(Settings):
@@ -8,5 +8,4 @@ class ScopeSettings(Settings):
 
     clip: Positive
     power: Positive
-    residual_weight: NotNegative
     inside: PositiveShare

@@ -25,7 +25,7 @@ def write_tree(
     plateaus: list[float] | None = None,
     node_stability: np.ndarray | None = None,
 ) -> None:
-    """The tree's own arrays, ``groups.json``, ``tree.json`` and ``tree.nwk``; ``node_stability`` [m] is of every merge."""
+    """The tree's arrays, ``groups.json``, ``tree.json`` and ``tree.nwk``; ``node_stability`` [m] is of every merge."""
     save_tree(folder, tree)
     groups = {"cuts": groups_at(tree, cuts), "plateaus": groups_at(tree, plateaus or [])}
     write_json(folder / "groups.json", {**about, **groups})

@@ -1,1 +1,1 @@
-"""Edits that remove a chosen piece of knowledge: cases, benches, the table of methods; clamps, gates, guards, weights."""
+"""Edits that remove a chosen piece of knowledge: cases, benches and the methods, a family a file or folder."""

@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.edit import Guard
+from pipeline.unlearning.gates.gates import WIDEST
 
 
 def guard_flat(case: Case) -> Candidates:
@@ -35,7 +36,7 @@ def guard_tree(case: Case) -> Candidates:
     A node is active when any of its latents is, so that a text may be recognised by a latent that no training text of
     the target showed, if it stands near one that did.
     """
-    nodes = [node.members for node in case.tree.nodes() if len(node.members) <= case.settings.gate_leaves]
+    nodes = [node.members for node in case.tree.nodes() if len(node.members) <= WIDEST]
     yield from _guarded(case, fit_guard(case, nodes))
 
 

@@ -150,7 +150,6 @@ class UnlearningSettings(Settings):
     gates: GateSettings
     gates_tree: GateSweep
     gates_flat: GateSweep
-    gate_leaves: Count
 
     def methods_at(self, level: str) -> tuple[str, ...]:
         """What forgets the target of one level, each method once."""

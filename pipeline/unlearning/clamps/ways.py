@@ -5,7 +5,6 @@ others. Ablation is selection by measured effect, the second step: each group of
 stays out where the dev objective is lower for it.
 """
 
-
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 

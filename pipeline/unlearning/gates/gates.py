@@ -3,7 +3,7 @@
     z'_i = m_i z_i,   m = max(FLOOR, 1 - A theta),   theta >= 0
 
 A [s, g] says which latents (s) each gate (g) closes: itself alone in ``gates_flat``, a node of the tree in
-``gates_tree``, which has a gate for every node with at most ``gate_leaves`` latents, single latents among them. A gate
+``gates_tree``, which has a gate for every node with at most ``WIDEST`` latents, single latents among them. A gate
 costs ``size^POWER`` times its theta. With a power of 1 a node costs what its latents would cost one by one, and
 the tree changes nothing; with 0 a wide node is as cheap as a single latent; in between a node is worth closing when
 most of its members help, so that few gates remain, which are groups with a name. Adam minimises
@@ -31,6 +31,7 @@ from pipeline.unlearning.edit import Edit
 from pipeline.unlearning.gates.lesson import Lesson, forget_loss_in, lesson_of, retained_in, together
 from pipeline.unlearning.settings import GateSettings, GateSweep
 
+WIDEST = 150  # latents of a node that has a gate of its own, or speaks in a guard
 POWER = 0.5  # a node costs size^POWER: with 1 as much as its latents one by one, with 0 as one
 FLOOR = -3.0  # least multiplier: a closed gate may turn a latent round, but not without bound
 
@@ -67,7 +68,7 @@ def gates_flat(case: Case) -> Candidates:
 def gates_tree(case: Case) -> Candidates:
     """Gates on nodes of the tree: few groups, each closed as a whole."""
     settings = case.settings
-    nodes = node_gates(case.tree, case.train.dictionary.d_sae, settings.gate_leaves, POWER)
+    nodes = node_gates(case.tree, case.train.dictionary.d_sae, WIDEST, POWER)
     yield from _swept(case, nodes, settings.gates_tree)
 
 
