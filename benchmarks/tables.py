@@ -49,8 +49,9 @@ def wide_vocabulary(found: dict[str, Any]) -> str:
         "npo_step": "a step of NPO: 24 answers, 72 prompts and 2 texts to keep",
     }
     rows = [
-        [what[row["work"]], "a few" if row["chunked"] else "all", f"{row['peak_mib'] / 1024:.2f}", f"{row['cpu_s']:.0f}"]
+        [what[row["work"]], made, f"{row['peak_mib'] / 1024:.2f}", f"{row['cpu_s']:.0f}"]
         for row in found["rows"]
+        for made in ["a few" if row["chunked"] else "all"]
     ]
     return table(["work", "tokens at once", "peak, GiB", "CPU s"], rows)
 
