@@ -4,9 +4,24 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+
+_inside: ContextVar[str] = ContextVar("inside", default="")
+
+
+@contextmanager
+def named(work: str) -> Iterator[None]:
+    """Progress shown inside the block says that it is part of this work."""
+    token = _inside.set(f"{work}, ")
+    try:
+        yield
+    finally:
+        _inside.reset(token)
 
 
 def _nothing(done: int) -> str:
@@ -29,6 +44,7 @@ def track(
     shown never passes ``total``. Where that is not known (None) the time left is not either. Of several processes only
     the first draws bars.
     """
+    what = _inside.get() + what
     if sys.stderr.isatty() and multiprocessing.parent_process() is None:
         from tqdm import tqdm
 

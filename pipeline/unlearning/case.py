@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.progress import track
+from pipeline.core.progress import named, track
 from pipeline.corpus.targets import relations
 from pipeline.scope.documents import Documents
 from pipeline.scope.settings import ScopeSettings
@@ -110,10 +110,11 @@ def sweep(case: Case, candidates: Candidates, method: str = "") -> Choice:
     """Judge every candidate on dev and keep the one with the lowest objective; the first wins a tie."""
     best: tuple[float, Edit] | None = None
     rows, dropped = [], []
-    for edit, result in _judged(case, candidates, method, dropped):
-        rows.append(_row(edit, result))
-        if best is None or result.objective < best[0]:
-            best = result.objective, edit
+    with named(f"{method or 'a method'} on {' / '.join(case.target)}"):
+        for edit, result in _judged(case, candidates, method, dropped):
+            rows.append(_row(edit, result))
+            if best is None or result.objective < best[0]:
+                best = result.objective, edit
     if best is None:
         raise NothingPasses(f"no latent passes the thresholds for {' / '.join(case.target)}")
     return Choice(best[1]._replace(method=method), rows, tuple(dropped))
@@ -125,14 +126,14 @@ def _row(edit: Edit, result: Damage) -> dict:
 
 def _judged(case: Case, candidates: Candidates, method: str, dropped: list[dict]) -> Iterator[tuple[Edit, Damage]]:
     """Candidates with their damage on all of dev, with progress; those that an earlier look drops go to ``dropped``."""
-    what, glanced = f"{method or 'a method'} on {' / '.join(case.target)}", []
-    for edit, result, look in track(_in_turn(case, candidates, method), what, None, "candidates"):
+    glanced = []
+    for edit, result, look in track(_in_turn(case, candidates, method), "sweep", None, "candidates"):
         if look is None:
             yield edit, result
         else:
             glanced.append((edit, result))
     if glanced:
-        yield from _halved(case, glanced, what, dropped)
+        yield from _halved(case, glanced, dropped)
 
 
 def _in_turn(case: Case, candidates: Candidates, method: str) -> Iterator[tuple[Edit, Damage, Look | None]]:
@@ -153,15 +154,13 @@ def _in_turn(case: Case, candidates: Candidates, method: str) -> Iterator[tuple[
             edit = None
 
 
-def _halved(
-    case: Case, judged: list[tuple[Edit, Damage]], what: str, dropped: list[dict]
-) -> Iterator[tuple[Edit, Damage]]:
+def _halved(case: Case, judged: list[tuple[Edit, Damage]], dropped: list[dict]) -> Iterator[tuple[Edit, Damage]]:
     """Look after look the better half of those that the first look was taken at; the last one is at all of dev."""
     for look, following in zip(case.looks, (*case.looks[1:], None), strict=True):
         judged.sort(key=lambda found: found[1].objective)
         n = -(-len(judged) // 2)
         dropped += [_row(edit, result) | {"dev_probes": look.dev_probes} for edit, result in judged[n:]]
-        better = track(judged[:n], f"{what}, the better half", n, "candidates")
+        better = track(judged[:n], "the better half", n, "candidates")
         judged = [(edit, case.judge(edit, following)) for edit, _ in better]
     yield from judged
 
