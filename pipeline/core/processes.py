@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -93,14 +94,24 @@ def pick_device(name: str) -> str:
 NO_DASHBOARD = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
 
 
+# Python's own cleaner of semaphores would say that an interrupted process has left some; cleaning is its task.
+_QUIET_CLEANER = "ignore::UserWarning:multiprocessing.resource_tracker"
+
+
 @contextmanager
 def deaf_children() -> "Iterator[None]":
-    """Processes started in the block do not hear Ctrl-C: whoever started them ends them, and they say nothing."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes started in the block do not hear Ctrl-C: whoever started them ends them, and they say nothing.
+
+    Children inherit the mask; this process hears what came meanwhile when the block ends.
+    """
+    sys.warnoptions.append(_QUIET_CLEANER)
+    resource_tracker.ensure_running()  # by the first child otherwise, and starting it takes the mask off
+    sys.warnoptions.remove(_QUIET_CLEANER)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class Store:
         self.acts = torch.randn(rows, D_MODEL, generator=torch.Generator().manual_seed(0)) * 3 + 2
         self.n_tokens, self.d_model = self.acts.shape
         self.mean_d = self.acts.mean(0).double().numpy()
+        self.var_d = self.acts.double().var(0).numpy()
         self.mean_norm = float(self.acts.norm(dim=1).mean())
         self.attributes = {"model": {"id": "tiny"}, "hook_point": "blocks.1.hook_resid_post", "layer": 1}
 
@@ -140,7 +141,7 @@ def test_an_impossible_variation_is_refused(also, reason):
 
 def pretrained(folder, d_model: int) -> str:
     rows = torch.nn.functional.normalize(torch.randn(20, d_model, generator=torch.Generator().manual_seed(1)), dim=1)
-    save_dictionary(folder, Dictionary(rows.T, torch.zeros(20), rows, torch.zeros(d_model)), {"model_name": "x"})
+    save_dictionary(folder, Dictionary(rows.T, torch.zeros(20), rows, torch.zeros(d_model)), {"model_name": "tiny"})
     return str(folder)
 
 
