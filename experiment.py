@@ -132,7 +132,7 @@ def reproduce() -> str:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # ten stages would compile torch and transformers anew, 20 s each
     from dvc.exceptions import DvcException
 
-    from pipeline.core.repository import drop_bad_lock_file, open_repository
+    from repository import drop_bad_lock_file, open_repository
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # the stages speak for themselves
     if said := drop_bad_lock_file(ROOT / "dvc.lock"):

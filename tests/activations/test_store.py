@@ -228,7 +228,7 @@ def test_a_damaged_chunk_is_named(array, chunk, damage, build, tmp_path):
 def test_activations_beyond_the_stored_dtype_are_refused(tmp_path):
     model = gemma()
     model.model.embed_tokens.weight.data *= 1e7
-    with pytest.raises(PipelineError, match="activations beyond float16; set `activations.dtype` to bfloat16"):
+    with pytest.raises(PipelineError, match=r"activations beyond float16; set `activations\.dtype` to bfloat16"):
         build_in(tmp_path, model, dtype="float16")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.repository import drop_bad_lock_file
+from repository import drop_bad_lock_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,7 +102,8 @@ is_folder = None
 
 def make_project(folder: Path) -> Path:
     """The miniature project, without .git."""
-    for name in ("experiment.py", "stages/__init__.py", "stages/params.py", ".dvc/config", ".dvcignore"):
+    programs = ("experiment.py", "repository.py", "stages/__init__.py", "stages/params.py")
+    for name in (*programs, ".dvc/config", ".dvcignore"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))

@@ -25,11 +25,12 @@ LAYERS = (
     ("pipeline.report",),
     ("pipeline.inspection",),
     ("pipeline.params", "pipeline.__main__"),
-    ("stages", "plot", "experiment"),
+    ("stages", "plot", "repository"),
+    ("experiment",),
     ("studies",),
 )
 OWNERS = {
-    "dvc": ("experiment", "pipeline.core.repository"),
+    "dvc": ("experiment", "repository"),
     "zarr": ("pipeline.activations", "pipeline.codes", "pipeline.tree"),
     "numcodecs": ("pipeline.activations", "pipeline.codes", "pipeline.tree"),
     "dask": ("pipeline.tree",),

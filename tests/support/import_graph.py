@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("pipeline", "stages", "studies")
-PROGRAMS = ("experiment", "plot")  # in the root
+PROGRAMS = ("experiment", "repository", "plot")  # in the root
 
 
 def modules() -> list[str]:
