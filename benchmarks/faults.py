@@ -29,7 +29,8 @@ from pipeline.core.yaml_text import as_yaml, read_yaml
 from tests.support.small_run import small_overlay
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = "experiment.py", "repository.py", "dvc.yaml", "params.yaml", "runs", "stages", "pipeline", ".dvc/config", "data/README.md"
+PROGRAMS = "experiment.py", "repository.py", "dvc.yaml", "params.yaml", "runs", "stages", "pipeline"
+PARTS = *PROGRAMS, ".dvc/config", "data/README.md"
 STAGES = "cache_activations", "train_sae", "correlate", "unlearn", "evaluate"
 BETWEEN = "between stages"
 UNREACHED = 5  # tries for each kill; a stage may end before the moment drawn
