@@ -66,7 +66,7 @@ def choose_all(sources: Sources, cells: Sequence[Cell]) -> Iterator[float]:
 
 def _open(sources: Sources) -> None:
     """What a worker starts with; only a worker waits for torch and transformers."""
-    from pipeline.unlearning.chooser import Chooser
+    from pipeline.unlearning.worker import Chooser
 
     global _chooser
     die_with_parent()
