@@ -59,11 +59,11 @@ def entry(evidence: Evidence, key: str) -> Table:
 
 def outcomes(evidence: Evidence, level: str) -> list[Outcome]:
     """What each method did that the headline speaks of."""
-    before, found = evidence.means(f"unlearning/none/{level}"), []
+    before, found = [of(f"unlearning/none/{level}") for of in (evidence.means, evidence.stderrs)], []
     for method, why in chosen_methods(evidence, level).items():
         means, stderrs = (of(f"unlearning/{method}/{level}") for of in (evidence.means, evidence.stderrs))
         _, worth = CANDIDATES[kind_of(method)]
-        judged = verdict(means, stderrs, before)
+        judged = verdict(means, stderrs, *before)
         found.append(Outcome(method, why, worth, means["forget_cloze"], means["forget_mcq"], judged))
     return found
 

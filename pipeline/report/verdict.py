@@ -7,8 +7,9 @@ from pipeline.corpus.settings import CHANCE
 from pipeline.report.evidence import CLAMPED, INTERVAL, Evidence
 from pipeline.report.methods import kind_of
 
-NEAR_CHANCE = 0.10  # of multiple choice, either side
 GONE = 0.10  # cloze
+# Of multiple choice, above chance: the whole interval must lie on one side before a verdict says so.
+RECOGNISED, AT_CHANCE = 0.05, 0.20
 FEW = 0.15  # half an interval of multiple choice that says little
 UNHARMED, HEAVY = 2.0, 10.0  # points lost
 _HARMED = {
@@ -25,20 +26,28 @@ class Verdict(NamedTuple):
     broke: str
 
 
-def verdict(means: Mapping[str, float], stderrs: Mapping[str, float], before: Mapping[str, float]) -> Verdict:
+Numbers = Mapping[str, float]
+
+
+def verdict(means: Numbers, stderrs: Numbers, before: Numbers, before_stderrs: Numbers) -> Verdict:
     """Judge one method on one target by its test figures; the thresholds are the constants above."""
-    return Verdict(_forgot(means, stderrs, before), _broke(means))
+    return Verdict(_forgot(means, stderrs, before, before_stderrs), _broke(means))
 
 
-def _forgot(means: Mapping[str, float], stderrs: Mapping[str, float], before: Mapping[str, float]) -> str:
+def _forgot(means: Numbers, stderrs: Numbers, before: Numbers, before_stderrs: Numbers) -> str:
+    """Nothing is forgotten that was not known; and no verdict is finer than the interval that it rests on."""
+    if before["forget_mcq"] - INTERVAL * before_stderrs.get("forget_mcq", 0.0) <= CHANCE:
+        return "not judged: the unedited model's answers about it are not clear of chance"
     cloze, choice = means["forget_cloze"], means["forget_mcq"]
     interval = INTERVAL * stderrs.get("forget_mcq", 0.0)
     if cloze <= GONE and choice + interval < CHANCE:  # few probes fall below chance by accident
         return "pushed below chance (right answers are avoided, which gives them away)"
-    if cloze <= GONE and choice <= CHANCE + NEAR_CHANCE:
+    if cloze <= GONE and choice - interval > CHANCE + RECOGNISED:
+        return "no longer completed, but still recognised among options"
+    if cloze <= GONE and choice + interval <= CHANCE + AT_CHANCE:
         return "forgotten" + (" (but the probes are few)" if interval > FEW else "")
     if cloze <= GONE:
-        return "no longer completed, but still recognised among options"
+        return "no longer completed; its probes are too few to tell whether it is still recognised among options"
     if cloze <= before["forget_cloze"] / 2:
         return "partly forgotten"
     return "still known"

@@ -170,7 +170,7 @@ def test_words_of_groups_are_those_of_their_tokens(made: Written) -> None:
     assert (latent, words[0], len(edges)) == (5, "the", 2)
 
 
-BEFORE = {"forget_cloze": 1.0}
+BEFORE = {"forget_cloze": 1.0, "forget_mcq": 0.9}, {"forget_mcq": 0.02}
 
 
 @pytest.mark.parametrize(
@@ -179,19 +179,31 @@ BEFORE = {"forget_cloze": 1.0}
         (0.05, 0.25, 0.01, "forgotten"),
         (0.05, 0.02, 0.05, "pushed below chance"),  # a leak too: the answer is known well enough to be avoided
         (0.05, 0.10, 0.09, "forgotten (but the probes are few)"),  # ten probes: 25 % lies within the interval
-        (0.05, 0.80, 0.01, "still recognised"),
+        (0.05, 0.80, 0.01, "no longer completed, but still recognised"),
+        (0.05, 0.35, 0.066, "too few to tell"),  # .35 and .375 of eighty probes are one result, and one verdict
+        (0.05, 0.375, 0.061, "too few to tell"),
+        (0.05, 0.35, 0.02, "no longer completed, but still recognised"),  # the same share of many more
+        (0.05, 0.20, 0.18, "too few to tell"),  # ten probes: nearly anything lies within the interval
         (0.40, 0.80, 0.01, "partly forgotten"),
         (0.90, 0.95, 0.01, "still known"),
     ],
 )
 def test_verdict_on_forgetting(cloze: float, choice: float, stderr: float, forgot: str) -> None:
     means = {"forget_cloze": cloze, "forget_mcq": choice}
-    assert forgot in verdict(means, {"forget_mcq": stderr}, BEFORE).forgot
+    assert forgot in verdict(means, {"forget_mcq": stderr}, *BEFORE).forgot
+
+
+@pytest.mark.parametrize(("known", "stderr"), [(0.26, 0.02), (0.35, 0.06), (0.10, 0.01)])
+def test_what_was_not_known_is_not_forgotten(known: float, stderr: float) -> None:
+    """The tiny model of a poor corpus guesses before the edit and after it: that is no success."""
+    before = {"forget_cloze": 0.0, "forget_mcq": known}, {"forget_mcq": stderr}
+    found = verdict({"forget_cloze": 0.0, "forget_mcq": 0.25}, {"forget_mcq": 0.01}, *before)
+    assert found.forgot.startswith("not judged: the unedited model's answers about it are not clear of chance")
 
 
 def test_verdict_on_damage() -> None:
     def broke(**drops: float) -> str:
-        return verdict({"forget_cloze": 0.0, "forget_mcq": 0.25, **drops}, {}, BEFORE).broke
+        return verdict({"forget_cloze": 0.0, "forget_mcq": 0.25, **drops}, {}, *BEFORE).broke
 
     assert broke(**DROPS) == "heavy damage to its siblings (12.5 points)"
     assert broke(sibling_drop=3, other_drop=4) == (
