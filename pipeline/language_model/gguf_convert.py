@@ -4,24 +4,27 @@ Transformers' readers walk the vocabulary of Gemma 3 several times, at a quarter
 weights are read from a copy of the file without it, and only the tokenizer from the file itself.
 """
 
-import contextlib
 import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
-from transformers.utils import logging as transformers_logging
 
 from pipeline.core.errors import PipelineError
 from pipeline.language_model.gguf_header import Header, read_header, write_without
 from pipeline.language_model.gguf_source import copy_terms, open_gguf
-from pipeline.language_model.loading import keep_bars_to_terminals, load_model, load_tokenizer
+from pipeline.language_model.loading import (
+    keep_bars_to_terminals,
+    load_model,
+    load_tokenizer,
+    without_load_report,
+)
 
 _VOCABULARY = tuple(f"tokenizer.ggml.{name}" for name in ("tokens", "scores", "token_type", "merges"))
 _TRICKY = "two  spaces,\nlines\n\nand a tab\t: naïve café 中文 42,000.5"
@@ -32,7 +35,7 @@ def convert_gguf(source: str, dtype: str, folder: Path) -> dict[str, Any]:
     """Write the model that ``language_model.source`` names to ``folder``; returns what it is, for ``source.json``."""
     keep_bars_to_terminals()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=folder) as name, _quietly():
+    with tempfile.TemporaryDirectory(dir=folder) as name, without_load_report():
         scratch = Path(name)
         file = open_gguf(source, scratch)
         header, digest = read_header(file), _sha256(file)
@@ -115,14 +118,3 @@ def _write_tokenizer(file: Path, folder: Path) -> None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Transformers misses the vocabulary of the copy, and says so twice."""
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)

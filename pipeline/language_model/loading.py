@@ -68,7 +68,7 @@ def load_model(
     if n_layers is not None:
         config, kind = _first_layers(config, n_layers, source.id), AutoModel
     dtype = dtype or source.dtype or "auto"
-    with _opening(source, "model"), _without_load_report():
+    with _opening(source, "model"), without_load_report():
         model, info = kind.from_pretrained(
             source.id,
             revision=source.revision,
@@ -197,8 +197,8 @@ def _check_weights(model: PreTrainedModel, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _without_load_report() -> Iterator[None]:
-    """Weights of layers that are left out on purpose are no news; missing ones are an error of their own."""
+def without_load_report() -> Iterator[None]:
+    """What is left out on purpose (layers, a vocabulary) is no news; what is missing is an error of its own."""
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
