@@ -82,11 +82,6 @@ def common_rows(
     return (row_of(one, kept[:, 0]), row_of(two, kept[:, 1])) if len(kept) >= 4 else None
 
 
-def same_latents(tree: FeatureTree) -> np.ndarray:
-    """Pairs for two trees of one dictionary: every latent with itself."""
-    return np.repeat(tree.latents[:, None], 2, axis=1)
-
-
 REPLICATES = 10  # bootstraps, and splits into halves
 NULLS = 3  # of them that are compared with shuffled leaves too: their spread is small
 

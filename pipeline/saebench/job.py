@@ -19,12 +19,6 @@ from pipeline.unlearning.edit import load_edit
 
 EVALS = ("core", "sparse_probing", "scr", "tpp", "sae_probes", "absorption", "unlearning")
 
-# What sae-bench writes into `eval_type_id` for each of our names.
-TYPE_IDS = {name: name for name in EVALS} | {
-    "absorption": "absorption_first_letter",
-    "sae_probes": "sparse_probing_sae_probes",
-}
-
 
 @dataclass(frozen=True)
 class Edit:
