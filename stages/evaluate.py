@@ -18,6 +18,7 @@ from pipeline.evaluation.scope import all_scope_figures
 from pipeline.evaluation.settings import EvaluationSettings
 from pipeline.saebench.job import bench_settings, edits_of
 from pipeline.saebench.run import keep, run_saebench
+from pipeline.scope.documents import load_reading
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.firing import count_firing
@@ -27,7 +28,9 @@ from stages import PARAMS, run
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")
 FEATURES, CORRELATION = Path("data/features.zarr"), Path("data/correlation.zarr")
 UNLEARNING, EVALUATION = Path("data/unlearning"), Path("data/evaluation")
+READING = UNLEARNING / "documents.npz"
 SAE_BENCH = EVALUATION.parent / "partial/sae_bench"  # outlives a killed or repeated call, with every finished eval
+TEST_TOKENS = 16_384  # of text on which the dictionary and its groups are judged; the embedded world has fewer
 PLACES = Places(DENDROGRAM, CORRELATION, FEATURES, SAE, CORPUS, MODEL)
 
 
@@ -41,7 +44,8 @@ def main() -> str:
     device = pick_device(machine.device)
     targets = read_json(UNLEARNING / "targets.json")
     subject = open_subject(MODEL, SAE, CORPUS, activations, targets, device)
-    bench = subject.bench(*subject.split("test", "novel"))
+    probes, texts = subject.split("test", "novel")
+    bench = subject.bench(probes, subject.some(texts, TEST_TOKENS, seed))
     before = bench.measure(no_edit("", (), subject.layer))
     codes = CodesStore.open(FEATURES)
     bench_of = edits_of(UNLEARNING, settings.sae_bench_edits)
@@ -52,7 +56,7 @@ def main() -> str:
             wait([benching])
         language_model = language_model_figures(bench, before, MODEL, seed)
         write_json(folder / "language_model.json", {"language_model": language_model})
-        sae = sae_figures(bench, before, codes.latent_counts(), seed)
+        sae = sae_figures(bench, before, codes.rates(), seed)
         write_json(folder / "sae.json", {"sae": sae})
         forest, held_out, decoder = open_forest(DENDROGRAM), count_firing(bench), subject.dictionary.W_dec.cpu().numpy()
         groups = folder / "tree/groups.json"
@@ -62,7 +66,7 @@ def main() -> str:
         tree, cuts = forest.trees[scale], forest.cuts[scale]
         cutting = cuts_of_nodes(subject, tree, cuts, held_out, settings.cut_nodes, seed)
         write_json(folder / "tree" / "cutting.json", cutting)
-        scope = all_scope_figures(forest, CORPUS, UNLEARNING / "documents.npz", scope_settings, seed)
+        scope = all_scope_figures(forest, CORPUS, lambda: load_reading(READING), scope_settings, seed)
         write_json(folder / "scope.json", scope)
         unlearning = all_forgetting_figures(subject, UNLEARNING, seed)
         write_json(folder / "unlearning.json", unlearning)

@@ -16,7 +16,7 @@ from pipeline.unlearning.settings import UnlearningSettings
 from stages import PARAMS, run
 
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")
-UNLEARNING = Path("data/unlearning")
+FEATURES, STORE, UNLEARNING = Path("data/features.zarr"), Path("data/activations.zarr"), Path("data/unlearning")
 
 
 def main() -> str:
@@ -28,7 +28,7 @@ def main() -> str:
     targets = choose_targets(read_json(CORPUS / "corpus.json")["nodes"], settings.targets)
     refuse_unknown(MODEL, CORPUS, targets)
     with building(UNLEARNING) as folder:
-        places = MODEL, SAE, CORPUS, DENDROGRAM, folder / "documents.npz"
+        places = MODEL, SAE, CORPUS, DENDROGRAM, FEATURES, STORE, folder / "documents.npz"
         sources = Sources(*places, targets, shared, machine, activations, scope, settings)
         write_json(folder / "targets.json", targets)
         cells = [

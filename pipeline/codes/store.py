@@ -75,6 +75,10 @@ class CodesStore:
         """The number of tokens on which each latent is active, int64 [s]."""
         return np.diff(self._read("latent_indptr", 0, self.n_latents + 1))
 
+    def rates(self) -> np.ndarray:
+        """The share of all tokens on which each latent is active, float64 [s]."""
+        return self.latent_counts() / self.n_tokens
+
     def _read(self, name: str, start: int, stop: int) -> np.ndarray:
         try:
             return self._group[name][start:stop]

@@ -15,6 +15,8 @@ from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.edit import Edit, load_edit, no_edit
 from pipeline.unlearning.subject import Subject
 
+GENERAL_TOKENS = 6500  # of general text, read under every edit: about what the embedded world has
+
 
 class Exam(NamedTuple):
     """What is asked about one target, and how the unedited model answers."""
@@ -23,12 +25,13 @@ class Exam(NamedTuple):
     before: Outcome
 
 
-def open_exam(subject: Subject, target: tuple[str, ...]) -> Exam:
+def open_exam(subject: Subject, target: tuple[str, ...], seed: int) -> Exam:
     """Test probes of everything, the target's in new templates too, names to copy, and general test texts."""
     probes, texts = subject.split("test", "novel", "copying")
     near = {"test": RELATIONS, "novel": ("forget",), "copying": ("forget", "sibling")}
     asked = [p for p in probes if relation(p["path"], target) in near[p["split"]]]
-    bench = subject.bench(asked, [text for text in texts if relation(text["path"], target) == "general"])
+    general = [text for text in texts if relation(text["path"], target) == "general"]
+    bench = subject.bench(asked, subject.some(general, GENERAL_TOKENS, seed))
     return Exam(bench, bench.measure(no_edit("", target, subject.layer)))
 
 
@@ -36,7 +39,7 @@ def all_forgetting_figures(subject: Subject, unlearning: Path, seed: int) -> dic
     """``unlearning/<method>/<level>`` -> figures, for no edit at all and for every edit in the folder."""
     figures = {}
     for level, target in subject.targets.items():
-        exam = open_exam(subject, target)
+        exam = open_exam(subject, target, seed)
         nothing = no_edit(level, target, subject.layer)
         figures[f"unlearning/none/{level}"] = forgetting_figures(exam, nothing, 0.0, seed)
         cells = sorted(path.parent for path in unlearning.glob(f"*/{level}/edit.json"))

@@ -6,8 +6,11 @@ import numpy as np
 import torch
 
 from pipeline.core.files import read_json
+from pipeline.evaluation.kinds import known_probes
 from pipeline.evaluation.statistics import Figures, ratio_error
 from pipeline.unlearning.bench import Bench, Outcome
+
+OUTLYING = 100  # times the variance of the median dimension: such dimensions drown the others in a sum
 
 
 def language_model_figures(bench: Bench, outcome: Outcome, model_dir: Path, seed: int) -> dict:
@@ -38,23 +41,32 @@ def language_model_figures(bench: Bench, outcome: Outcome, model_dir: Path, seed
 
 
 @torch.no_grad()
-def sae_figures(bench: Bench, outcome: Outcome, n_fired_s: np.ndarray, seed: int) -> dict:
+def sae_figures(bench: Bench, outcome: Outcome, fired_s: np.ndarray, seed: int) -> dict:
     """Reconstruction on test text and what it costs the model.
 
-    explained_variance = 1 - sum |x - x^|^2 / sum |x - mean|^2;  ce_loss_recovered = (CE_zero - CE_spliced) / (CE_zero -
-    CE_original), the residual stream zeroed, replaced by its reconstruction, or left alone (``<bos>`` always is).
-    ``dead_share`` counts latents that never fire on the whole store.
+    explained_variance = 1 - sum |x - x^|^2 / sum |x - mean|^2: of all dimensions together, of each and then averaged
+    (``_per_dimension``), and without those that vary ``OUTLYING`` times as much as the median one.
+    ce_loss_recovered = (CE_zero - CE_spliced) / (CE_zero - CE_original), the residual stream zeroed, replaced by its
+    reconstruction, or left alone (``<bos>`` always is). ``fired_s`` is the share of the store's tokens on which each
+    latent fires: ``dead_share`` never do, ``dense_share`` on more than half. ``spliced_known_mcq`` is of known facts.
     """
     figures = Figures(seed)
     residual_nd = torch.cat(
         [r[bench.editable(b)] for b, r in zip(bench.reading, bench.resid[len(bench.exam) :], strict=True)]
     ).float()
     codes_ns = bench.dictionary.encode(residual_nd)
-    error = (residual_nd - bench.dictionary.decode(codes_ns)).double().square().sum()
-    spread = (residual_nd - residual_nd.mean(0)).double().square().sum()
-    figures.number("explained_variance", 1 - (error / spread).item())
+    error_nd = (residual_nd - bench.dictionary.decode(codes_ns)).double().square()
+    spread_nd = (residual_nd - residual_nd.mean(0)).double().square()
+    figures.number("explained_variance", 1 - (error_nd.sum() / spread_nd.sum()).item())
+    error_d, spread_d = error_nd.sum(0), spread_nd.sum(0)
+    ordinary_d = spread_d <= OUTLYING * spread_d.median()
+    figures.number("explained_variance_per_dimension", (1 - error_d / spread_d)[spread_d > 0].mean().item())
+    figures.number("outlying_dimensions", int((~ordinary_d).sum()))
+    ordinary = error_d[ordinary_d].sum() / spread_d[ordinary_d].sum()
+    figures.number("explained_variance_without_outlying", 1 - ordinary.item())
     figures.number("l0", (codes_ns > 0).sum(-1).double().mean().item())
-    figures.number("dead_share", float((n_fired_s == 0).mean()))
+    figures.number("dead_share", float((fired_s == 0).mean()))
+    figures.number("dense_share", float((fired_s > 0.5).mean()))
     spliced = bench.replay(
         lambda x, editable: torch.where(editable[..., None], bench.dictionary(x.float()).to(x.dtype), x)
     )
@@ -67,4 +79,10 @@ def sae_figures(bench: Bench, outcome: Outcome, n_fired_s: np.ndarray, seed: int
     test = [i for i, p in enumerate(bench.probes) if p["split"] == "test" and p["path"]]
     ids, facts = [bench.probes[i]["id"] for i in test], [bench.probes[i]["fact"] for i in test]
     figures.mean("spliced_cloze", ids, spliced.cloze_q[test].numpy(), facts)
+    known = known_probes(bench.probes, outcome.choice_q.numpy())
+    asked = [i for i in test if known[i]]
+    if asked:
+        ids, facts = [bench.probes[i]["id"] for i in asked], [bench.probes[i]["fact"] for i in asked]
+        figures.mean("known_mcq", ids, outcome.choice_q[asked].numpy(), facts)
+        figures.mean("spliced_known_mcq", ids, spliced.choice_q[asked].numpy(), facts)
     return figures.as_dict()

@@ -7,7 +7,7 @@ labelled too, and nothing else is.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.core.files import read_json
 from pipeline.evaluation.statistics import Figures
-from pipeline.scope.documents import Documents, load_reading, open_documents
+from pipeline.scope.documents import Documents, Reading, open_documents
 from pipeline.scope.retrievers import RETRIEVERS, Example, Query
 from pipeline.scope.settings import ScopeSettings
 from pipeline.unlearning.subject import Forest
@@ -36,7 +36,7 @@ class Cell(NamedTuple):
 
 
 def all_scope_figures(
-    forest: Forest, corpus_dir: Path, reading: Path, settings: ScopeSettings, seed: int
+    forest: Forest, corpus_dir: Path, reading: Callable[[], Reading], settings: ScopeSettings, seed: int
 ) -> dict[str, dict]:
     """``scope/<retriever>`` -> figures, from what the model read in the pool.
 
@@ -45,7 +45,7 @@ def all_scope_figures(
     corpus = read_json(corpus_dir / "corpus.json")
     if corpus["source"]["kind"] != "world":
         return {}
-    documents = open_documents(corpus_dir, forest.trees, load_reading(reading), seed)
+    documents = open_documents(corpus_dir, forest.trees, reading(), seed)
     nodes = {level: list(map(tuple, paths)) for level, paths in corpus["nodes"].items()}
     coarse, middle, fine = nodes
     nodes[fine] = [path for path in nodes[fine] if len(documents.labelled(path)) > 1]

@@ -155,6 +155,24 @@ def divergences(made: Pass, original: Pass, where_bt: torch.Tensor) -> torch.Ten
     return kl_n.new_zeros(where_bt.shape).index_put(places, kl_n)
 
 
+@torch.no_grad()
+def moved(
+    made: Pass, original: Pass, ids_bt: torch.Tensor, where_bt: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both at once, without a gradient: log-probability of each marked next token, and KL(original || made) there."""
+    row_n, position_n = places = where_bt.nonzero(as_tuple=True)
+    next_n = ids_bt[row_n, position_n + 1]
+    wanted_nd, states_nd = original.states_at(*places), made.states_at(*places)
+    logprob_n, kl_n = torch.zeros(2, len(next_n), device=states_nd.device)
+    for span in spans(len(next_n), made.width):
+        got_kv = made.logits_of(states_nd[span]).log_softmax(-1)
+        wanted_kv = original.logits_of(wanted_nd[span]).log_softmax(-1)
+        logprob_n[span] = got_kv.gather(-1, next_n[span, None]).squeeze(-1)
+        kl_n[span] = F.kl_div(got_kv, wanted_kv, reduction="none", log_target=True).sum(-1)
+    empty_bt = logprob_n.new_zeros(where_bt.shape)
+    return empty_bt.index_put(places, logprob_n), empty_bt.index_put(places, kl_n)
+
+
 def divergences_at(
     made: Pass, original_of: LogitsOf, wanted_nd: torch.Tensor, row_n: torch.Tensor, position_n: torch.Tensor
 ) -> torch.Tensor:

@@ -22,7 +22,7 @@ from pipeline.language_model.answers import (
     tokenize,
 )
 from pipeline.language_model.hooks import capture, upper_layers
-from pipeline.language_model.wide_head import Pass, Reweighted, divergences, next_logprobs, pass_of
+from pipeline.language_model.wide_head import Pass, Reweighted, moved, next_logprobs, pass_of
 from pipeline.sae.dictionary import Dictionary
 from pipeline.unlearning.apply import rewrite, swapped
 from pipeline.unlearning.edit import Edit
@@ -215,8 +215,9 @@ def summed_loss(batch: InputBatch, logits_btv: torch.Tensor) -> torch.Tensor:
 
 def _moved(batch: InputBatch, before: Pass, after: Pass) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss after, and KL(before || after), of each row, summed over its tokens; float64 [b] on the CPU."""
-    kl_bt = divergences(after, before, _predicted(batch, after))
-    return loss_of(batch, after), kl_bt.double().sum(1).cpu()
+    where_bt = _predicted(batch, after)
+    logprob_bt, kl_bt = moved(after, before, batch.ids_bt.to(where_bt.device), where_bt)
+    return -logprob_bt.double().sum(1).cpu(), kl_bt.double().sum(1).cpu()
 
 
 def _predicted(batch: InputBatch, made: Pass) -> torch.Tensor:

@@ -25,7 +25,9 @@ class Sources(NamedTuple):
     sae: Path
     corpus: Path
     dendrogram: Path
-    documents: Path  # what the model reads in the pool is kept here
+    features: Path
+    store: Path
+    documents: Path  # what the model makes of the pool is kept here
     targets: dict[str, tuple[str, ...]]  # level -> what is to be forgotten there
     run: RunSettings
     machine: MachineSettings

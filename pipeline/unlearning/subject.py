@@ -1,6 +1,7 @@
 """The model under study with everything that asks it: opened once, shared by all targets and methods."""
 
 import json
+import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from pipeline.language_model.structure import check_stream, check_upper_layers
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.scope.documents import Reading, corpus_rows, read
+from pipeline.scope.stored import Stored
 from pipeline.tree.feature_tree import FeatureTree, load_tree
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Case, Look, draw
@@ -44,6 +46,16 @@ class Subject(NamedTuple):
     def bench(self, probes: Sequence[dict], texts: Sequence[dict]) -> Bench:
         """A bench of these probes and texts."""
         return Bench(self.model, self.tokenizer, self.dictionary, self.layer, probes, texts, self.context_length)
+
+    def some(self, texts: Sequence[dict], tokens: int, seed: int) -> list[dict]:
+        """Texts in their order; where they have more than so many tokens, those of a draw that have about as many."""
+        ids = self.tokenizer([text["text"] for text in texts], truncation=True, max_length=self.context_length)
+        lengths = [len(row) for row in ids["input_ids"]]
+        if sum(lengths) <= tokens:
+            return list(texts)
+        order = random.Random(seed).sample(range(len(texts)), len(texts))
+        few = np.cumsum([lengths[x] for x in order]) <= tokens
+        return [texts[x] for x in sorted(x for x, kept in zip(order, few, strict=True) if kept)]
 
     def split(self, *names: str) -> tuple[list[dict], list[dict]]:
         """The probes and the texts of some splits."""
@@ -85,9 +97,12 @@ def open_subject(
     )
 
 
-def count_training_texts(subject: Subject) -> Firing:
+def count_training_texts(subject: Subject, stored: Stored) -> Firing:
     """Firing statistics on the labelled training texts, which every target's methods read."""
-    return count_firing(subject.bench([], subject.split("train")[1]))
+    texts = subject.split("train")[1]
+    if stored.holds([row["text"] for row in texts]):
+        return Firing(texts, *stored.counts([row["text"] for row in texts]))
+    return count_firing(subject.bench([], texts))
 
 
 class Forest(NamedTuple):
@@ -107,10 +122,12 @@ def open_forest(folder: Path) -> Forest:
     return Forest(trees, cuts)
 
 
-def read_pool(subject: Subject, corpus_dir: Path) -> Reading:
-    """The unlabelled pool with the labelled texts, read by the subject's model."""
+def read_pool(subject: Subject, corpus_dir: Path, stored: Stored) -> Reading:
+    """The unlabelled pool with the labelled texts, read by the subject's model where the stores do not hold them."""
     model, tokenizer, dictionary = subject.model, subject.tokenizer, subject.dictionary
     texts = [row["text"] for rows in corpus_rows(corpus_dir) for row in rows]
+    if stored.holds(texts):
+        return stored.reading(texts)
     return read(texts, model, tokenizer, dictionary, subject.layer, subject.context_length)
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pipeline.core.files import write_json
 from pipeline.core.processes import pick_device, prepare_process
 from pipeline.scope.documents import Documents, corpus_rows, load_reading, open_documents, save_reading
+from pipeline.scope.stored import open_stored
 from pipeline.unlearning.case import Case
 from pipeline.unlearning.choosing import Cell, Sources
 from pipeline.unlearning.damage import area, points
@@ -25,13 +26,14 @@ class Chooser:
             sources.model, sources.sae, sources.corpus, sources.activations, sources.targets, device
         )
         self.origin = origin(self.subject.model, self.subject.dictionary, self.subject.tokenizer)
-        self.forest, self.firing = open_forest(sources.dendrogram), count_training_texts(self.subject)
+        self.stored = open_stored(sources.corpus, sources.features, sources.store)
+        self.forest, self.firing = open_forest(sources.dendrogram), count_training_texts(self.subject, self.stored)
         self.case: Case | None = None
 
     def read_documents(self) -> None:
         """Read the pool once for all that search it: methods, the stage ``evaluate``, the command ``scope``."""
         if corpus_rows(self.sources.corpus)[0]:
-            save_reading(self.sources.documents, read_pool(self.subject, self.sources.corpus))
+            save_reading(self.sources.documents, read_pool(self.subject, self.sources.corpus, self.stored))
 
     @cached_property
     def documents(self) -> Documents | None:

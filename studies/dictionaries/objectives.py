@@ -78,7 +78,7 @@ def measure(folder: Path, settings: SAESettings, seed: int) -> dict[str, Any]:
     with trained_on(data, settings, seed) as (sae, features):
         bench, before = world_bench(data, sae)
         bench.dictionary = load_dictionary(sae)
-        quality = sae_figures(bench, before, CodesStore.open(features).latent_counts(), seed)["means"]
+        quality = sae_figures(bench, before, CodesStore.open(features).rates(), seed)["means"]
         trained = read_json(sae / "training.json")
         return {**quality, **against_truth(data, features, seed), **stability(trained["snapshots"])}
 

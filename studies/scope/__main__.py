@@ -9,12 +9,14 @@ seed 100, which is not among those to report.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import prepare_process
 from pipeline.evaluation.scope import all_scope_figures
-from pipeline.unlearning.subject import open_forest, open_subject
+from pipeline.scope.stored import open_stored
+from pipeline.unlearning.subject import open_forest, open_subject, read_pool
 from studies.recommended import recommended
 from studies.seed_world import seed_world
 
@@ -35,7 +37,9 @@ def measure(data: Path, seed: int) -> list[dict]:
     subject = open_subject(
         data / "model", data / "sae", data / "corpus", recommended().activations, {"domain": 0}, "cpu"
     )
-    found = all_scope_figures(subject, open_forest(data / "dendrogram"), data / "corpus", recommended().scope, seed)
+    stored = open_stored(data / "corpus", data / "features.zarr", data / "activations.zarr")
+    reading = partial(read_pool, subject, data / "corpus", stored)
+    found = all_scope_figures(open_forest(data / "dendrogram"), data / "corpus", reading, recommended().scope, seed)
     rows = []
     for name, entry in found.items():
         values = {figure: list(kept["value_by_index"].values()) for figure, kept in entry["values"].items()}

@@ -62,7 +62,7 @@ def quality(data: Path, sae: Path, features: Path, seed: int) -> dict[str, float
     subject = open_subject(data / "model", sae, data / "corpus", recommended().activations, {"domain": 0}, "cpu")
     bench = subject.bench(*subject.split("test"))
     before = bench.measure(no_edit("", (), subject.layer))
-    return sae_figures(bench, before, CodesStore.open(features).latent_counts(), seed)["means"]
+    return sae_figures(bench, before, CodesStore.open(features).rates(), seed)["means"]
 
 
 def trees(data: Path, features: Path, seed: int) -> dict[str, dict[str, float]]:

@@ -125,7 +125,7 @@ def compute(group: list[Cell], folder: Path, wanted: StudySettings, params: Para
         write_json(first.file(folder), headline_cell(opened, home, params, seed))
         return 1
     case = case_of(opened, first.level, first.node, params, seed)
-    exam = open_exam(opened.subject, case.target)
+    exam = open_exam(opened.subject, case.target, case.seed)
     floor = partial(never_taught, home, wanted.relearning_topics, params.language_model.tiny, seed)
     for cell in group:
         if cell.file(folder).exists():  # kept by a worker that was killed later

@@ -20,15 +20,15 @@ def headline_cell(home: Home, data: Path, params: Params, seed: int) -> dict:
     subject = home.subject
     bench = subject.bench(*subject.split("test", "novel"))
     before = bench.measure(no_edit("", (), subject.layer))
-    counts = CodesStore.open(data / "features.zarr").latent_counts()
+    rates = CodesStore.open(data / "features.zarr").rates()
     names = ("dendrogram", "correlation.zarr", "features.zarr", "sae", "corpus", "model")
     places = Places(*(data / name for name in names))
     decoder = subject.dictionary.W_dec.cpu().numpy()
     entries = {
         "language_model": language_model_figures(bench, before, data / "model", seed),
-        "sae": sae_figures(bench, before, counts, seed),
+        "sae": sae_figures(bench, before, rates, seed),
         "hierarchy": hierarchy_figures(home.forest, count_firing(bench), decoder, places, seed, data / "groups.json"),
-        **all_scope_figures(subject, home.forest, data / "corpus", params.scope, seed),
+        **all_scope_figures(home.forest, data / "corpus", lambda: home.documents.reading, params.scope, seed),
     }
     return {
         "means": {f"{name}/{key}": value for name, entry in entries.items() for key, value in entry["means"].items()}

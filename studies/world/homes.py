@@ -17,6 +17,7 @@ from pipeline.language_model import tiny
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.language_model.settings import TinySettings
 from pipeline.scope.documents import Documents, open_documents
+from pipeline.scope.stored import open_stored
 from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.subject import Forest, Subject, count_training_texts, open_forest, open_subject, read_pool
 
@@ -41,8 +42,9 @@ def open_home(data: Path, settings: ActivationsSettings, seed: int) -> Home:
     }
     first = dict.fromkeys(nodes, 0)
     subject = open_subject(data / "model", data / "sae", data / "corpus", settings, first, "cpu")
-    forest, firing = open_forest(data / "dendrogram"), count_training_texts(subject)
-    pool = open_documents(data / "corpus", forest.trees, read_pool(subject, data / "corpus"), seed)
+    stored = open_stored(data / "corpus", data / "features.zarr", data / "activations.zarr")
+    forest, firing = open_forest(data / "dendrogram"), count_training_texts(subject, stored)
+    pool = open_documents(data / "corpus", forest.trees, read_pool(subject, data / "corpus", stored), seed)
     return Home(subject, forest, firing, nodes, pool)
 
 
