@@ -1,6 +1,7 @@
 """The model under study with everything that asks it: opened once, shared by all targets and methods."""
 
 import json
+import math
 import random
 import sys
 import time
@@ -172,9 +173,10 @@ def open_case(
 
 
 def _looks(subject: Subject, dev: Bench, target: Node, settings: UnlearningSettings, seed: int) -> Iterator[Look]:
-    """``first_look`` dev probes and texts of each relation, then twice as many, as long as that is not all."""
+    """``first_look`` dev probes of each relation and as large a share of the texts, then twice as many, but not all."""
     most = settings.first_look
     while most is not None and most < settings.dev_probes:
-        bench = subject.bench(draw(dev.probes, target, most, seed), draw(dev.texts, target, most, seed))
+        n_texts = math.ceil(settings.dev_texts * most / settings.dev_probes)
+        bench = subject.bench(draw(dev.probes, target, most, seed), draw(dev.texts, target, n_texts, seed))
         yield Look(most, bench, bench.measure(no_edit("", target, subject.layer)))
         most *= 2

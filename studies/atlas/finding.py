@@ -50,13 +50,13 @@ def finding_rows(passages: Passages, seed: int) -> Iterator[dict[str, Any]]:
 
 def retrievers(passages: Passages, seed: int) -> Iterator[tuple[str, int, Score]]:
     """Name, components removed, and score of all that are compared."""
-    yield "tfidf", 0, partial(_cosine, tfidf(passages))
+    yield "tfidf", 0, partial(_cosine, sparse.csr_array(tfidf(passages)))
     z_xs = standardised(passages.codes_xs.toarray(), passages.in_a)
     z_xd = standardised(passages.resid_xd, passages.in_a)
     tree = freed_tree(passages, COMPONENTS)
     shuffled = tree.shuffled(np.random.default_rng(seed))
     for removed in REMOVED:
-        yield "residual", removed, partial(_cosine, freed(z_xd, passages.in_a, removed))
+        yield "residual", removed, partial(_cosine, _unit(freed(z_xd, passages.in_a, removed)))
         left_xs = freed(z_xs, passages.in_a, removed)
         groups = {
             "nodes": _nodes(left_xs, tree, passages),
@@ -98,9 +98,13 @@ def _shared(z_xf: np.ndarray, given: np.ndarray) -> np.ndarray:
     return z_xf @ np.maximum(0, z_xf[given].min(0)) ** POWER
 
 
-def _cosine(form_xf: np.ndarray, given: np.ndarray) -> np.ndarray:
-    unit_xf = form_xf / np.maximum(np.linalg.norm(form_xf, axis=1, keepdims=True), 1e-12)
-    return (unit_xf @ unit_xf[given].T).min(1)
+def _unit(form_xf: np.ndarray) -> np.ndarray:
+    return form_xf / np.maximum(np.linalg.norm(form_xf, axis=1, keepdims=True), 1e-12)
+
+
+def _cosine(unit_xf: np.ndarray | sparse.csr_array, given: np.ndarray) -> np.ndarray:
+    two_fg = unit_xf[given].T
+    return (unit_xf @ (two_fg.toarray() if sparse.issparse(two_fg) else two_fg)).min(1)
 
 
 def _nodes(z_xs: np.ndarray, tree: FeatureTree, passages: Passages) -> np.ndarray:

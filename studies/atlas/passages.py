@@ -96,9 +96,9 @@ def principal(centred_xf: np.ndarray, components: int) -> tuple[np.ndarray, np.n
     return np.sqrt(value_k.clip(0)), directions_kf / np.linalg.norm(directions_kf, axis=1, keepdims=True)
 
 
-def tfidf(passages: Passages) -> np.ndarray:
+def tfidf(passages: Passages) -> sparse.csr_matrix:
     """TF-IDF with the document frequencies of half A, unit rows, [x, v]."""
     texts = [row["text"] for row in passages.rows]
     words = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
     words.fit([text for text, a in zip(texts, passages.in_a, strict=True) if a])
-    return words.transform(texts).toarray()
+    return words.transform(texts)
