@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import tables as benchmarks
 from pipeline.core.files import read_json
 from studies import run_tables, stage_tables
+from studies.atlas import tables as atlas
 from studies.dictionaries import tables as dictionaries
 from studies.scope import tables as scope
 from studies.trees import tables as trees
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "studies").glob("*/README.md")))
 MARKED = re.compile(r"(<!-- table (\w+/\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MEASURED = {
+    "atlas": atlas.TABLES,
     "benchmarks": benchmarks.TABLES,
     "dictionaries": dictionaries.TABLES,
     "scope": scope.TABLES,
@@ -30,7 +32,7 @@ MEASURED = {
 
 
 def names() -> set[str]:
-    """Every table that has results; the study of the world has no file for a kind of cells before its first one."""
+    """Every table that has results; a study that has not run has no file."""
     measured = {f"{part}/{name}" for part, tables in MEASURED.items() for name in tables}
     read = {f"runs/{name}" for name in run_tables.TABLES} | {f"stages/{name}" for name in stage_tables.TABLES}
     return read | {name for name in measured if result_of(name).exists()}

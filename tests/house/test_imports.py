@@ -40,7 +40,7 @@ OWNERS = {
     "tokenizers": ("pipeline.language_model",),
     "datasets": ("pipeline.corpus",),
     "sae_bench": ("pipeline.saebench", "studies.dictionaries"),
-    "sae_lens": ("pipeline.saebench", "studies.dictionaries"),
+    "sae_lens": ("pipeline.saebench", "studies.atlas", "studies.dictionaries"),
     "matplotlib": ("pipeline.report",),
 }
 TYPES = {"transformers.PreTrainedModel", "transformers.PreTrainedTokenizerBase"}  # anyone may name them in a signature

@@ -1,0 +1,51 @@
+"""What a real Gemma knows of real countries, measured on a finished run.
+
+    uv run --group gemma python experiment.py --out_dir=gemma-3-270m && uv run python -m studies.atlas
+
+reads data/ and writes results/trees.json, finding.json and dictionaries.json; a part that is asked for by name alone is
+made alone. `python -m studies.tables` makes the tables of them.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import write_json
+from pipeline.core.processes import prepare_process
+from pipeline.core.settings import RunSettings, read_section
+from studies.atlas.dictionaries import dictionary_rows
+from studies.atlas.finding import finding_rows
+from studies.atlas.passages import read_passages
+from studies.atlas.trees import tree_rows
+
+DATA, RESULTS = Path("data"), Path(__file__).parent / "results"
+Rows = Iterator[dict[str, Any]]
+PARTS: dict[str, Callable[[Path, int], Rows]] = {
+    "trees": lambda data, seed: tree_rows(read_passages(data), data, seed),
+    "finding": lambda data, seed: finding_rows(read_passages(data), seed),
+    "dictionaries": dictionary_rows,
+}
+
+
+def main(names: list[str]) -> None:
+    """Make the named parts, or all; every row is kept as it comes."""
+    unknown = sorted(set(names) - set(PARTS))
+    if unknown:
+        raise PipelineError(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    prepare_process(threads=1)
+    seed = read_section(DATA / "params.yaml", RunSettings, "run").seed
+    for name in names or PARTS:
+        rows = []
+        for row in PARTS[name](DATA, seed):
+            rows.append(row)
+            write_json(RESULTS / f"{name}.json", {"rows": rows})
+            print(name, *(value for value in row.values() if isinstance(value, str | int)), flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except PipelineError as error:
+        sys.exit(f"error: {error}")

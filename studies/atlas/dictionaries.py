@@ -1,0 +1,112 @@
+"""Dictionaries of a real residual stream side by side: on one store, for as many tokens, of one size, with one k.
+
+    this project    the dictionary of the run: every dimension standardised, long tokens left out, rare ones drawn often
+    raw             the same without these three: all dimensions divided by one number
+    SAELens         BatchTopK as SAELens trains it, inputs scaled to a mean norm of the root of d
+    ReLU, L1        the classic one, on standardised inputs
+
+Figures are those of ``evaluate``, on one bench of held-out text and probes that all answer.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from pipeline.activations.layer import at_layer
+from pipeline.activations.loader import ActivationLoader
+from pipeline.activations.settings import ActivationsSettings
+from pipeline.activations.store import ActivationStore
+from pipeline.core.files import building, read_json
+from pipeline.core.processes import MachineSettings
+from pipeline.core.progress import track
+from pipeline.core.settings import read_section
+from pipeline.evaluation.knowledge import sae_figures
+from pipeline.sae.build import build_dictionary
+from pipeline.sae.dictionary import Dictionary
+from pipeline.sae.folder import load_dictionary
+from pipeline.sae.settings import SAESettings
+from pipeline.unlearning.edit import no_edit
+from pipeline.unlearning.subject import open_subject
+
+TEXT_TOKENS = 6500  # of held-out text
+RATE_ROWS = 50_000  # rows of the store on which dead and dense latents are counted
+RAW = {"inputs": "mean_norm", "most_norm": None, "rarity": 0.0}
+RELU = {"architecture": "relu", "l1": 0.04}
+
+
+def dictionary_rows(data: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """A row for every dictionary: seconds of its training on one thread, and its figures."""
+    settings, machine = read_section(data / "params.yaml", SAESettings, "sae"), recommended_machine(data)
+    store = ActivationStore.open(data / "activations.zarr")
+    activations = at_layer(read_section(data / "params.yaml", ActivationsSettings, "activations"), data / "model")
+    targets = read_json(data / "unlearning/targets.json")
+    subject = open_subject(data / "model", data / "sae", data / "corpus", activations, targets, "cpu")
+    probes, texts = subject.split("test")
+    bench = subject.bench(probes, subject.some(texts, TEXT_TOKENS, seed))
+    before = bench.measure(no_edit("", (), subject.layer))
+    for name, change in {"this project": {}, "raw": RAW, "SAELens": None, "ReLU, L1": RELU}.items():
+        started = time.process_time()
+        if change is None:
+            dictionary = by_sae_lens(store, settings, machine, seed)
+        else:
+            dictionary = by_this_project(data, store, settings.but(**change), machine, seed)
+        seconds = round(time.process_time() - started)
+        bench.dictionary = dictionary
+        figures = sae_figures(bench, before, rates(store, dictionary), seed)
+        yield {"dictionary": name, "seconds": seconds, "means": figures["means"], "stderrs": figures["stderrs"]}
+
+
+def recommended_machine(data: Path) -> MachineSettings:
+    """The machine section of the run."""
+    return read_section(data / "params.yaml", MachineSettings, "machine")
+
+
+def by_this_project(
+    data: Path, store: ActivationStore, settings: SAESettings, machine: MachineSettings, seed: int
+) -> Dictionary:
+    """Trained as the stage does it."""
+    with building(data / "variant") as folder:
+        build_dictionary(store, settings, machine, seed, "cpu", folder)
+        return load_dictionary(folder)
+
+
+def by_sae_lens(store: ActivationStore, settings: SAESettings, machine: MachineSettings, seed: int) -> Dictionary:
+    """SAELens's own trainer and schedule; the scale of its inputs is folded in as SAELens does."""
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    torch.manual_seed(seed)
+    scale = store.d_model**0.5 / store.mean_norm
+    rows = ActivationLoader(store, settings.batch_size, seed, machine.loader_memory_mib)
+    scaled = (batch * scale for batch in rows)
+    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=store.d_model, d_sae=settings.d_sae, k=settings.k))
+    tokens = settings.steps * settings.batch_size
+    config = SAETrainerConfig(
+        tokens, settings.batch_size, lr=settings.learning_rate, lr_end=settings.learning_rate / 10,
+        lr_warm_up_steps=settings.warm_up_steps, lr_decay_steps=settings.steps // 5,
+        dead_feature_window=settings.dead_after_tokens // settings.batch_size,
+    )  # fmt: skip
+    trainer = SAETrainer(config, sae, data_provider=scaled)
+    for _ in track(range(settings.steps), "SAELens", settings.steps, "steps"):
+        trainer.step(next(scaled))
+        trainer.n_training_steps += 1
+    sae.fold_activation_norm_scaling_factor(scale)
+    with TemporaryDirectory() as folder:
+        sae.save_inference_model(folder)
+        return load_dictionary(Path(folder))
+
+
+def rates(store: ActivationStore, dictionary: Dictionary) -> Any:
+    """The share of the store's rows on which each latent fires, from every n-th chunk of rows."""
+    fired_s, n_rows = torch.zeros(dictionary.d_sae), 0
+    step = max(1, store.n_tokens // RATE_ROWS) * store.chunk_rows
+    for start in range(0, store.n_tokens, step):
+        rows_nd = store.rows(start, min(start + store.chunk_rows, store.n_tokens))
+        fired_s += (dictionary.encode(rows_nd) > 0).sum(0)
+        n_rows += len(rows_nd)
+    return (fired_s / n_rows).numpy()

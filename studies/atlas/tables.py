@@ -1,0 +1,96 @@
+"""The tables of this study, from results/; intervals are 95 % percentile intervals over 2,000 draws of classes."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from studies.markdown import grouped, table
+
+Row = dict[str, Any]
+TREES = {"token": "tokens (of the run)", "document": "documents (of the run)", "freed": "passages, ten components out"}
+QUESTIONS = {"country": "the rest of the country", "unnamed": "what does not name it", "region": "its region's rest"}
+
+
+def trees(found: dict[str, Any]) -> str:
+    """Best latent, best node, and the best node of the shuffled tree, by level."""
+    lines = []
+    for level, of_level in grouped(found["rows"], "level").items():
+        for name, rows in grouped(of_level, "tree").items():
+            chance, single, node, shuffled = (
+                np.array([row[key] for row in rows]) for key in ("chance", "single", "node", "shuffled")
+            )
+            figures = [with_interval(values) for values in (single, node, shuffled)]
+            lines.append([level, TREES[name], f"{chance.mean():.3f}", *figures, difference(node, shuffled)])
+    return table(["class", "tree", "chance", "best latent", "best node", "shuffled leaves", "node - shuffled"], lines)
+
+
+def finding(found: dict[str, Any]) -> str:
+    """Average precision on the countries that chose nothing, with the components that the others chose."""
+    by_name = grouped(found["rows"], "retriever")
+    ranked = {name: {q: chosen(rows, q) for q in QUESTIONS} for name, rows in by_name.items()}
+    lines = []
+    for name, of_question in ranked.items():
+        cells = []
+        for question, (removed, values) in of_question.items():
+            cells.append(f"{with_interval(values)} (-{removed})" if name != "tfidf" else with_interval(values))
+            cells += [difference(values, ranked["latents"][question][1])] if question == "region" else []
+        lines.append([f"`{name}`", *cells])
+    return table(["ranked by", *QUESTIONS.values(), "region: minus `latents`"], lines)
+
+
+def chosen(rows: Sequence[Row], question: str) -> tuple[int, np.ndarray]:
+    """The components removed that are best on half of the countries, and the average precisions of the others."""
+    names = sorted(rows[0]["values"][question])
+    dev = {name for name in names if hashlib.sha256(name.encode()).digest()[0] % 2}
+    best = max(rows, key=lambda row: np.mean([row["values"][question][name] for name in sorted(dev)]))
+    return best["removed"], np.array([best["values"][question][name] for name in names if name not in dev])
+
+
+FIGURES = {
+    "explained_variance": "explained variance",
+    "explained_variance_without_outlying": "without outlying dimensions",
+    "explained_variance_per_dimension": "mean over dimensions",
+    "l0": "L0",
+    "dead_share": "dead",
+    "dense_share": "on > 50 % of tokens",
+    "ce_loss_recovered": "loss recovered",
+    "spliced_known_mcq": "known facts, spliced",
+    "known_mcq": "known facts, unedited",
+}
+
+
+def dictionaries(found: dict[str, Any]) -> str:
+    """A row for every dictionary."""
+    lines = [
+        [row["dictionary"], *(f"{row['means'][name]:.3f}" for name in FIGURES), str(row["seconds"])]
+        for row in found["rows"]
+    ]
+    return table(["dictionary", *FIGURES.values(), "CPU seconds of training"], lines)
+
+
+def with_interval(values: np.ndarray) -> str:
+    """The mean and its interval."""
+    low, high = np.percentile(resampled(values), [2.5, 97.5])
+    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """The mean of paired differences and its interval."""
+    low, high = np.percentile(resampled(ours - theirs), [2.5, 97.5])
+    return f"{(ours - theirs).mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def resampled(values: np.ndarray) -> np.ndarray:
+    """Means of 2,000 draws with replacement."""
+    rng = np.random.default_rng(0)
+    return values[rng.integers(0, len(values), (2000, len(values)))].mean(1)
+
+
+# Table -> the result that it is made from, and how.
+TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "trees": ("trees", trees),
+    "finding": ("finding", finding),
+    "dictionaries": ("dictionaries", dictionaries),
+}
