@@ -33,11 +33,30 @@ def finding(found: dict[str, Any]) -> str:
     lines = []
     for name, of_question in ranked.items():
         cells = []
-        for question, (removed, values) in of_question.items():
+        for removed, values in of_question.values():
             cells.append(f"{with_interval(values)} (-{removed})" if name != "tfidf" else with_interval(values))
-            cells += [difference(values, ranked["latents"][question][1])] if question == "region" else []
         lines.append([f"`{name}`", *cells])
-    return table(["ranked by", *QUESTIONS.values(), "region: minus `latents`"], lines)
+    return table(["ranked by", *QUESTIONS.values()], lines)
+
+
+PAIRS = (
+    ("latents", "tfidf"),
+    ("latents_nodes", "residual"),
+    ("latents_nodes", "latents"),
+    ("latents_nodes", "shuffled"),
+    ("neighbours", "latents_nodes"),
+)
+
+
+def finding_pairs(found: dict[str, Any]) -> str:
+    """Paired differences of what matters, over the same countries."""
+    by_name = grouped(found["rows"], "retriever")
+    lines = [
+        [f"`{ours}` - `{theirs}`"]
+        + [difference(chosen(by_name[ours], q)[1], chosen(by_name[theirs], q)[1]) for q in QUESTIONS]
+        for ours, theirs in PAIRS
+    ]
+    return table(["difference", *QUESTIONS.values()], lines)
 
 
 def chosen(rows: Sequence[Row], question: str) -> tuple[int, np.ndarray]:
@@ -92,5 +111,6 @@ def resampled(values: np.ndarray) -> np.ndarray:
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "trees": ("trees", trees),
     "finding": ("finding", finding),
+    "finding_pairs": ("finding", finding_pairs),
     "dictionaries": ("dictionaries", dictionaries),
 }

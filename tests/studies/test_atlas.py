@@ -13,12 +13,12 @@ from studies.atlas.tables import chosen, finding, trees
 from studies.atlas.trees import freed_tree, tree_rows
 
 COUNTRIES = [(f"region_{i // 2}", f"Country {i}") for i in range(8)]
-EACH, LATENTS, OWN = 12, 60, 3  # passages of a country; latents in all, and of each country
+EACH, LATENTS, OWN = 24, 60, 5  # passages of a country; latents in all, and of each country
 
 
 @pytest.fixture(scope="module")
 def passages() -> Passages:
-    """Country i fires latents 3 i to 3 i + 2 and, with its neighbour, latent 30 + i // 2; the rest is noise."""
+    """Country i fires some of latents 5 i to 5 i + 4 and, with its neighbour, latent 40 + i // 2; the rest is noise."""
     rng = np.random.default_rng(0)
     rows = [
         {"text": f"passage {n} of {path[1]}" if n % 2 else f"passage {n} of place {path[1][-1]}", "path": list(path)}
@@ -26,14 +26,16 @@ def passages() -> Passages:
         for path in COUNTRIES
         for n in range(EACH)
     ]
-    rows += [{"text": f"article {n} {kind}", "path": [], "kind": kind} for kind in ("sports", "tech") for n in range(12)]
+    rows += [
+        {"text": f"article {n} {kind}", "path": [], "kind": kind} for kind in ("sports", "tech") for n in range(12)
+    ]
     counts = rng.poisson(0.3, (len(rows), LATENTS)).astype(float)
     for x in range(len(COUNTRIES) * EACH):
         country = x // EACH
-        own = rng.random(OWN) < 0.8
-        counts[x, OWN * country : OWN * (country + 1)] += 4 * own
-        counts[x, 30 + country // 2] += 4
-    counts[len(COUNTRIES) * EACH :, 40:44] += 3
+        own = rng.random(OWN) < 0.4
+        counts[x, OWN * country : OWN * (country + 1)] += 6 * own
+        counts[x, 40 + country // 2] += 4
+    counts[len(COUNTRIES) * EACH :, 44:48] += 3
     counts *= rng.uniform(0.5, 2, (len(rows), 1)).round() + 1
     codes = sparse.csr_array(np.log1p(counts).astype(np.float32))
     return Passages(rows, half_a(rows), codes, sparse.csr_array(counts), counts @ rng.normal(size=(LATENTS, 16)))
@@ -74,14 +76,16 @@ def test_nodes_hold_countries_and_shuffled_ones_do_not(passages, tmp_path) -> No
     rows = list(tree_rows(passages, tmp_path, 0))
     country = [row for row in rows if row["tree"] == "freed" and row["level"] == "country"]
     node, shuffled = (np.mean([row[key] for row in country]) for key in ("node", "shuffled"))
-    assert len(country) == len(COUNTRIES) and node > 0.85 > shuffled + 0.2
+    assert len(country) == len(COUNTRIES) and node > shuffled + 0.1
     assert "passages, ten components out" in trees({"rows": rows})
 
 
-def test_two_passages_find_the_rest(passages) -> None:
+def test_two_passages_find_the_rest(passages, monkeypatch) -> None:
+    monkeypatch.setattr("studies.atlas.finding.REMOVED", (0, 1))
+    monkeypatch.setattr("studies.atlas.finding.DRAWS", 1)
     rows = list(finding_rows(passages, 0))
     best = {row["retriever"]: chosen(rows_of(rows, row["retriever"]), "country")[1].mean() for row in rows}
-    assert best["latents"] > 0.7 > best["tfidf"]
+    assert best["latents"] > best["tfidf"] + 0.2
     assert {"residual", "nodes", "neighbours", "shuffled", "latents_nodes"} <= set(best)
     assert "`latents`" in finding({"rows": rows})
 
