@@ -64,7 +64,7 @@ def test_components_are_taken_out(shape) -> None:
     z_xf = standardised(form_xf, np.ones(len(form_xf), bool))
     first_f = principal(z_xf - z_xf.mean(0), 1)[1][0]
     left_xf = freed(z_xf, np.ones(len(form_xf), bool), 1)
-    assert np.abs((z_xf @ first_f)).std() > 1
+    assert np.abs(z_xf @ first_f).std() > 1
     assert principal(left_xf - left_xf.mean(0), 1)[0][0] < 0.8 * principal(z_xf - z_xf.mean(0), 1)[0][0]
     assert np.linalg.norm(direction_kf, axis=1) == pytest.approx(1)
 
