@@ -1,12 +1,14 @@
 """What an edit forgot and what it broke, on the test split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.files import read_json
+from pipeline.core.files import contents, read_json
+from pipeline.core.kept import Kept
 from pipeline.core.progress import track
 from pipeline.corpus.targets import relation, relations
 from pipeline.evaluation.kinds import RELATIONS, kind_figures
@@ -35,18 +37,29 @@ def open_exam(subject: Subject, target: tuple[str, ...], seed: int) -> Exam:
     return Exam(bench, bench.measure(no_edit("", target, subject.layer)))
 
 
-def all_forgetting_figures(subject: Subject, unlearning: Path, seed: int) -> dict[str, dict]:
-    """``unlearning/<method>/<level>`` -> figures, for no edit at all and for every edit in the folder."""
+def all_forgetting_figures(subject: Subject, unlearning: Path, seed: int, kept: Kept) -> dict[str, dict]:
+    """``unlearning/<method>/<level>`` -> figures, for no edit at all and for every edit in the folder.
+
+    Those that ``kept`` has of an edit are not made again.
+    """
     figures = {}
     for level, target in subject.targets.items():
-        exam = open_exam(subject, target, seed)
-        nothing = no_edit(level, target, subject.layer)
-        figures[f"unlearning/none/{level}"] = forgetting_figures(exam, nothing, 0.0, seed)
+        exam = cache(partial(open_exam, subject, target, seed))  # which costs passes, and may not be needed
+        unedited = partial(_of_nothing, exam, level, target, subject.layer, seed)
+        figures[f"unlearning/none/{level}"] = kept.value(unedited, level, target)
         cells = sorted(path.parent for path in unlearning.glob(f"*/{level}/edit.json"))
         for cell in track(cells, f"evaluate edits of a {level}", len(cells), "edits"):
-            seconds = read_json(cell / "sweep.json")["seconds"]
-            figures[f"unlearning/{cell.parent.name}/{level}"] = forgetting_figures(exam, load_edit(cell), seconds, seed)
+            name = f"unlearning/{cell.parent.name}/{level}"
+            figures[name] = kept.value(partial(_of_cell, exam, cell, seed), level, target, contents((cell,)))
     return figures
+
+
+def _of_nothing(exam: Callable[[], Exam], level: str, target: tuple[str, ...], layer: int, seed: int) -> dict:
+    return forgetting_figures(exam(), no_edit(level, target, layer), 0.0, seed)
+
+
+def _of_cell(exam: Callable[[], Exam], cell: Path, seed: int) -> dict:
+    return forgetting_figures(exam(), load_edit(cell), read_json(cell / "sweep.json")["seconds"], seed)
 
 
 def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dict:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_json
 from pipeline.core.processes import MachineSettings, deaf_children, die_with_parent
 from pipeline.core.settings import RunSettings
 from pipeline.scope.settings import ScopeSettings
@@ -44,9 +45,16 @@ class Cell(NamedTuple):
     folder: Path
 
 
-def choose_all(sources: Sources, cells: Sequence[Cell]) -> Iterator[float]:
-    """The dev objective of every cell, in order; results are the same however many processes compute them."""
-    workers = min(sources.machine.unlearn_workers, len(cells))
+def best_objective(cell: Cell) -> float:
+    """The dev objective of a finished cell."""
+    return min(row["objective"] for row in read_json(cell.folder / "sweep.json")["candidates"])
+
+
+def choose_all(sources: Sources, cells: Sequence[Cell]) -> Iterator[None]:
+    """Finish every cell, in order; results are the same however many processes compute them."""
+    if not cells and sources.documents.exists():
+        return
+    workers = max(1, min(sources.machine.unlearn_workers, len(cells)))
     if workers == 1:
         _open(sources)
         _read_documents()
@@ -93,7 +101,7 @@ def _read_documents() -> None:
     _chooser.read_documents()
 
 
-def _choose(cell: Cell) -> float:
+def _choose(cell: Cell) -> None:
     if _refused is not None:
         raise _refused
-    return _chooser.choose(cell)
+    _chooser.choose(cell)

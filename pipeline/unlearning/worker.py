@@ -32,7 +32,7 @@ class Chooser:
 
     def read_documents(self) -> None:
         """Read the pool once for all that search it: methods, the stage ``evaluate``, the command ``scope``."""
-        if corpus_rows(self.sources.corpus)[0]:
+        if corpus_rows(self.sources.corpus)[0] and not self.sources.documents.exists():
             save_reading(self.sources.documents, read_pool(self.subject, self.sources.corpus, self.stored))
 
     @cached_property
@@ -43,8 +43,8 @@ class Chooser:
         reading = load_reading(self.sources.documents)
         return open_documents(self.sources.corpus, self.forest.trees, reading, self.sources.run.seed)
 
-    def choose(self, cell: Cell) -> float:
-        """Let the method choose; keeps the edit, its sweep and its seconds; returns the dev objective."""
+    def choose(self, cell: Cell) -> None:
+        """Let the method choose; keeps the edit, its sweep and its seconds."""
         started = time.monotonic()
         choice = self._case(cell.level).choose(cell.method)
         save_edit(cell.folder, choice.edit._replace(origin=self.origin))
@@ -52,7 +52,6 @@ class Chooser:
         sweep = {"seconds": seconds, "area": area(points(choice.sweep)), "candidates": choice.sweep}
         sweep |= {"dropped": list(choice.dropped)} if choice.dropped else {}
         write_json(cell.folder / "sweep.json", sweep)
-        return min(row["objective"] for row in choice.sweep)
 
     def _case(self, level: str) -> Case:
         if self.case is None or self.case.level != level:

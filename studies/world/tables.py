@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from pipeline.unlearning.damage import remains
+from pipeline.unlearning.methods import METHODS
 from studies.markdown import grouped, table
-from studies.world.figures import Row, interval, mean, spread, t_interval
+from studies.world.figures import Row, interval, mean, median_interval, spread, t_interval
 
 COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "kl")
 CELL = ("seed", "level", "node")
@@ -51,6 +52,36 @@ def by_world(rows: list[Row], methods: Iterable[str]) -> str:
                 figures = [spread([c["means"][name] for c in of_world], 3 if name in UNITS else 1) for name in COLUMNS]
                 lines.append([f"`{method}`", str(seed), str(len(of_world)), *figures])
     return table(["method", "world", "topics", *(name.replace("_", " ") for name in COLUMNS)], lines)
+
+
+SHORT = (
+    "group_adapter",
+    "npo_attacked",
+    "grad_diff",
+    "npo",
+    "guard_flat",
+    "subtree",
+    "flat_frequency",
+    "random_groups",
+)
+SHORT_COLUMNS = {
+    "forget_mcq": "multiple choice left",
+    "sibling_drop": "siblings lose",
+    "other_drop": "others lose",
+    "perplexity_ratio": "perplexity",
+}
+
+
+def short(rows: list[Row]) -> str:
+    """Medians over topics with their 95 % intervals, for the first page of the project."""
+    by_name, lines = grouped(row for row in rows if row["level"] == "topic"), []
+    for name in SHORT:
+        figures = [
+            median_interval([cell["means"][column] for cell in by_name[name]], 2 if column in UNITS else 1)
+            for column in SHORT_COLUMNS
+        ]
+        lines.append([f"`{name}`", METHODS[name].kind, *figures])
+    return table(["method", "kind", *SHORT_COLUMNS.values()], lines)
 
 
 RETURNED = ("cloze_half_10", "cloze_half_30", "cloze_half_100", "mcq_half_100")
@@ -270,6 +301,7 @@ FEW_SHOT_PAIRS = [
 # Table -> the kind of cells it reads, and how it is made of them.
 TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "headline": ("headline", headline),
+    "short": ("forgetting", short),
     "topic": ("forgetting", lambda rows: forgetting(rows, "topic")),
     "headline_topic": ("forgetting", over_seeds),
     "worlds": ("forgetting", lambda rows: by_world(rows, PERSISTENT)),
