@@ -43,6 +43,6 @@ class LanguageModelSettings(Settings):
     source: str
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]
-    least_known: Share
+    least_known: Share | None
     layer_sweep: bool
     tiny: TinySettings
