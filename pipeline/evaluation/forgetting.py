@@ -9,10 +9,11 @@ import numpy as np
 from pipeline.core.files import read_json
 from pipeline.core.progress import track
 from pipeline.corpus.targets import relation, relations
+from pipeline.evaluation.edits import open_edit
 from pipeline.evaluation.kinds import RELATIONS, kind_figures
 from pipeline.evaluation.statistics import Figures, ratio_error
 from pipeline.unlearning.bench import Bench, Outcome
-from pipeline.unlearning.edit import Edit, load_edit, no_edit
+from pipeline.unlearning.edit import Edit, no_edit
 from pipeline.unlearning.subject import Subject
 
 
@@ -42,7 +43,8 @@ def all_forgetting_figures(subject: Subject, unlearning: Path, seed: int) -> dic
         cells = sorted(path.parent for path in unlearning.glob(f"*/{level}/edit.json"))
         for cell in track(cells, f"evaluate edits of a {level}", len(cells), "edits"):
             seconds = read_json(cell / "sweep.json")["seconds"]
-            figures[f"unlearning/{cell.parent.name}/{level}"] = forgetting_figures(exam, load_edit(cell), seconds, seed)
+            edit = open_edit(cell, subject, target)
+            figures[f"unlearning/{cell.parent.name}/{level}"] = forgetting_figures(exam, edit, seconds, seed)
     return figures
 
 
