@@ -113,13 +113,20 @@ def selected(name: str) -> Iterator[None]:
         except BlockingIOError:
             sys.exit("error: another experiment.py is running in this clone; wait for it or stop it")
         before = (DATA / "run").read_text(encoding="utf-8")
-        (DATA / "run").write_text(f"{name}\n", encoding="utf-8")
+        overwrite(DATA / "run", f"{name}\n")
         try:
             yield
         except BaseException:
             if not RAN.exists():  # not even the params stage ended
-                (DATA / "run").write_text(before, encoding="utf-8")
+                overwrite(DATA / "run", before)
             raise
+
+
+def overwrite(file: Path, text: str) -> None:
+    """In place: the lock stays on it, and a full disk leaves what was there."""
+    with file.open("r+", encoding="utf-8") as content:
+        content.write(text)
+        content.truncate()
 
 
 def reproduce() -> str:
