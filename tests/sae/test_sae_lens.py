@@ -268,6 +268,14 @@ def test_any_configuration_gives_a_dictionary_or_one_sentence(tmp_path: Path) ->
     each()
 
 
+def test_a_header_without_a_shape_is_one_sentence(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "sae", NEW, tensors())
+    weights = folder / "sae_weights.safetensors"
+    weights.write_bytes(weights.read_bytes().replace(b'"shape"', b'" hape"', 1))
+    with pytest.raises(PipelineError, match=r"sae_weights\.safetensors cannot be read \(.*shape.*\); copy it again"):
+        load_dictionary(folder)
+
+
 def test_any_damage_of_the_weights_gives_the_same_dictionary_or_one_sentence(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "sae", NEW, tensors())
     path = folder / "sae_weights.safetensors"
