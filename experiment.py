@@ -93,10 +93,10 @@ def numbers(name: str) -> list[int]:
 def refuse_configuration(name: str) -> None:
     """Stop at what params.yaml and the overlay alone tell; stage `params` asks the same, after seconds of imports."""
     from pipeline.core.errors import PipelineError
-    from pipeline.params import resolve
+    from pipeline.params import check_for_all_stages, resolve
 
     try:
-        resolve(Path("params.yaml"), Path("runs"), name)
+        check_for_all_stages(resolve(Path("params.yaml"), Path("runs"), name).params)
     except PipelineError as error:
         sys.exit(f"error: {error}")
 
