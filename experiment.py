@@ -7,6 +7,7 @@ such a file. Stages keep their work in data/ and the cache, so another call cont
 import argparse
 import contextlib
 import difflib
+import errno
 import fcntl
 import json
 import logging
@@ -43,8 +44,11 @@ def main() -> None:
             export(out_dir.resolve())
     except ModuleNotFoundError as error:
         sys.exit(f"error: {error}; use `uv run python experiment.py`")
-    except (OSError, KeyboardInterrupt) as reason:
-        sys.exit(f"error: {str(reason) or 'interrupted; the same command continues'}")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; the same command continues")
+    except OSError as reason:
+        full = reason.errno in (errno.ENOSPC, errno.EDQUOT)
+        sys.exit(f"error: {f'the disk that holds {ROOT} is full; make room, and run again' if full else reason}")
     print(f"{out_dir.name}: results are in {out_dir}")
     if failed := failed_evals():
         reasons = "; ".join(f"sae-bench's {name} failed: {' '.join(reason.split())}" for name, reason in failed.items())
