@@ -7,6 +7,7 @@ such a file. Stages keep their work in data/ and the cache, so another call cont
 import argparse
 import contextlib
 import difflib
+import errno
 import fcntl
 import json
 import logging
@@ -43,8 +44,11 @@ def main() -> None:
             export(out_dir.resolve())
     except ModuleNotFoundError as error:
         sys.exit(f"error: {error}; use `uv run python experiment.py`")
-    except (OSError, KeyboardInterrupt) as reason:
-        sys.exit(f"error: {str(reason) or 'interrupted; the same command continues'}")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted; the same command continues")
+    except OSError as reason:
+        full = reason.errno in (errno.ENOSPC, errno.EDQUOT)
+        sys.exit(f"error: {f'the disk that holds {ROOT} is full; make room, and run again' if full else reason}")
     print(f"{out_dir.name}: results are in {out_dir}")
     if failed := failed_evals():
         reasons = "; ".join(f"sae-bench's {name} failed: {' '.join(reason.split())}" for name, reason in failed.items())
@@ -93,10 +97,10 @@ def numbers(name: str) -> list[int]:
 def refuse_configuration(name: str) -> None:
     """Stop at what params.yaml and the overlay alone tell; stage `params` asks the same, after seconds of imports."""
     from pipeline.core.errors import PipelineError
-    from pipeline.params import resolve
+    from pipeline.params import check_for_all_stages, resolve
 
     try:
-        resolve(Path("params.yaml"), Path("runs"), name)
+        check_for_all_stages(resolve(Path("params.yaml"), Path("runs"), name).params)
     except PipelineError as error:
         sys.exit(f"error: {error}")
 
@@ -113,13 +117,20 @@ def selected(name: str) -> Iterator[None]:
         except BlockingIOError:
             sys.exit("error: another experiment.py is running in this clone; wait for it or stop it")
         before = (DATA / "run").read_text(encoding="utf-8")
-        (DATA / "run").write_text(f"{name}\n", encoding="utf-8")
+        overwrite(DATA / "run", f"{name}\n")
         try:
             yield
         except BaseException:
             if not RAN.exists():  # not even the params stage ended
-                (DATA / "run").write_text(before, encoding="utf-8")
+                overwrite(DATA / "run", before)
             raise
+
+
+def overwrite(file: Path, text: str) -> None:
+    """In place: the lock stays on it, and a full disk leaves what was there."""
+    with file.open("r+", encoding="utf-8") as content:
+        content.write(text)
+        content.truncate()
 
 
 def reproduce() -> str:

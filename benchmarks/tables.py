@@ -1,5 +1,6 @@
 """The tables on speed and memory, from the results beside this file; `python -m studies.tables` fills the pages."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +109,29 @@ def inspect_speed(found: dict[str, Any]) -> str:
     return table(["question", "CPU s", f"wall s, at load {found['load']}"], rows)
 
 
+def faults(found: dict[str, Any]) -> str:
+    """Kills of experiment.py, and what was left of them."""
+    rows = [[part.replace("_", " "), str(kills)] for part, kills in found["kills"].items()]
+    differing = len(found["differing_files"])
+    return f"{table(['killed in', 'times'], rows)}\n\nOf {found['files_compared']} files {differing} differ afterwards."
+
+
+def fuzz(found: dict[str, Any]) -> str:
+    """How malformed corpora and mutated folders ended."""
+    wrong = Counter(fault["kind"] for fault in found["faults"])
+    rows = [
+        [kind, *(str(ends.get(end, 0)) for end in ("refused", "read")), str(wrong[kind])]
+        for kind, ends in found["tried"].items()
+    ]
+    return table(["input", "refused in one sentence", "read as meant", "wrong"], rows)
+
+
+def full_disk(found: dict[str, Any]) -> str:
+    """What a full disk and a second run end with."""
+    rows = [[row["case"], "yes" if row["right"] else f"no: {row['said']}"] for row in found["rows"]]
+    return table(["case", "one sentence, nothing half written, the next call continues"], rows)
+
+
 # Table -> the result that it is made from, and how.
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "store_speed": ("store_speed", store_speed),
@@ -118,4 +142,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "report_sizes": ("report_sizes", report_sizes),
     "inspect_speed": ("inspect_speed", inspect_speed),
     "wide_vocabulary": ("wide_vocabulary", wide_vocabulary),
+    "faults": ("faults", faults),
+    "fuzz": ("fuzz", fuzz),
+    "full_disk": ("full_disk", full_disk),
 }

@@ -114,6 +114,16 @@ def check_together(params: Params) -> None:
     check_targets(params)
 
 
+def check_for_all_stages(params: Params) -> None:
+    """Refuse what stops only a late stage: store, dictionary and tree can be made of any hook point."""
+    site = params.activations.site
+    if site != "resid_post":
+        raise PipelineError(
+            f"`activations.site` is {site}, but unlearning edits resid_post: set it to that, and list others "
+            f"in `activations.also`; `uv run dvc repro build_dendrogram` makes the tree of {site} alone"
+        )
+
+
 def check_targets(params: Params) -> None:
     """Refuse before any stage runs a target that the corpus lacks, as far as its settings tell.
 
@@ -134,10 +144,9 @@ def check_targets(params: Params) -> None:
                 f"`unlearning.targets.{level}` is {number}, but this world has {nodes} nodes of that level, "
                 f"numbered from 0; choose 0 to {nodes - 1}"
             )
-    if any(not isinstance(node, int) for node in targets.values()):
-        from pipeline.corpus.world.knowledge import make_world
+    from pipeline.corpus.world.knowledge import make_world
 
-        choose_targets(make_world(world, params.run.seed).nodes(), targets)
+    choose_targets(make_world(world, params.run.seed).nodes(), targets)  # some worlds cannot be made
 
 
 def check_layers(activations: ActivationsSettings, n_layers: int, model: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from pipeline.activations.layer import at_layer
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.codes.store import CodesStore
-from pipeline.core.files import building, read_json, write_json
+from pipeline.core.files import building, contents, read_json, write_json
+from pipeline.core.kept import Kept, code_of
 from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.evaluation.completions import all_completions
@@ -29,6 +30,8 @@ CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("
 FEATURES, CORRELATION = Path("data/features.zarr"), Path("data/correlation.zarr")
 UNLEARNING, EVALUATION = Path("data/unlearning"), Path("data/evaluation")
 READING = UNLEARNING / "documents.npz"
+KEPT = EVALUATION.parent / "partial/figures"  # those of every edit, for a call that goes on or has another edit
+PACKAGES = ("core", "corpus", "evaluation", "language_model", "sae", "unlearning")  # they are made with
 SAE_BENCH = EVALUATION.parent / "partial/sae_bench"  # outlives a killed or repeated call, with every finished eval
 TEST_TOKENS = 16_384  # of text on which the dictionary and its groups are judged; the embedded world has fewer
 PLACES = Places(DENDROGRAM, CORRELATION, FEATURES, SAE, CORPUS, MODEL)
@@ -68,11 +71,14 @@ def main() -> str:
         write_json(folder / "tree" / "cutting.json", cutting)
         scope = all_scope_figures(forest, CORPUS, lambda: load_reading(READING), scope_settings, seed)
         write_json(folder / "scope.json", scope)
-        unlearning = all_forgetting_figures(subject, UNLEARNING, seed)
+        inputs = contents((CORPUS, MODEL, SAE))
+        kept = Kept(KEPT, [seed, str((activations, machine.threads, device)), code_of(*PACKAGES), inputs])
+        unlearning = all_forgetting_figures(subject, UNLEARNING, seed, kept)
         write_json(folder / "unlearning.json", unlearning)
         write_json(folder / "text/completions.json", all_completions(subject, UNLEARNING, seed))
         summary = benching.result()
         keep(SAE_BENCH, folder / "sae_bench", asked)
+    kept.forget_others()
     failed = "".join(f"; sae-bench {name} failed: {reason}" for name, reason in summary["failed"].items())
     m, s = language_model["means"], sae["means"]
     return (

@@ -12,10 +12,12 @@ from textwrap import wrap
 from pipeline.report.comparison import Run, comparison, figure, not_measured, read_runs
 from pipeline.report.methods import CATEGORY, FAMILIES, WHAT, in_order, kind_of
 from pipeline.unlearning.methods import METHODS
-from studies.markdown import table
+from studies.markdown import grouped, table
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "docs" / "runs"
+STUDIED = ROOT / "studies/world/results/forgetting.json"
+FEWEST_REFITS = 3  # whose range says something
 STAGES = tuple(
     "prepare cache_activations train_sae encode_features correlate build_dendrogram unlearn evaluate report".split()
 )
@@ -80,6 +82,26 @@ def forgetting(level: str) -> Callable[[Sequence[Run]], str]:
         return table([f"forgetting one {level}", *(name.replace("_", " ") for name in shown)], rows)
 
     return of_level
+
+
+def refits(runs: Sequence[Run]) -> str:
+    """What the study saw of the same methods on the same target of other worlds: from the lowest to the highest."""
+    run, studied = runs[-1], json.loads(STUDIED.read_text(encoding="utf-8"))
+    rows = []
+    for level, node in run.params["unlearning"]["targets"].items():
+        of_target = grouped(row for row in studied if (row["level"], row["node"]) == (level, node))
+        for method in in_order(run.methods(level)):
+            found = [row["means"] for row in of_target.get(method, [])]
+            if len(found) >= FEWEST_REFITS and kind_of(method) != "reference":
+                rows.append([f"`{method}`", level, str(len(found)), *(_range(found, name) for name in BRIEF)])
+    return table(["method", "target", "refits", *(name.replace("_", " ") for name in BRIEF)], rows)
+
+
+def _range(found: Sequence[dict[str, float]], name: str) -> str:
+    if any(name not in means for means in found):
+        return "-"
+    values, digits = [means[name] for means in found], 1 if name.endswith("drop") else 3
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
 
 
 def short(runs: Sequence[Run]) -> str:
@@ -181,6 +203,7 @@ TABLES: dict[str, Callable[[Sequence[Run]], str]] = {
     "model": model,
     "dictionary": dictionary,
     **{f"forgetting_{level}": forgetting(level) for level in LEVELS},
+    "refits": refits,
     "short": short,
     "further": further,
     "times": times,

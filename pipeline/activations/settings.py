@@ -33,6 +33,8 @@ class ActivationsSettings(Settings):
     def _fit_together(self) -> Self:
         rows, bits = self.window_rows, self.mantissa_bits
         require(rows & (rows - 1) == 0, f"window_rows is {rows}; it must be a power of 2 from 64 on")
+        points = [*self.also, f"blocks.{self.layer}.hook_{self.site}"]
+        require(len(set(points)) == len(points), f"also is {', '.join(self.also)}; it names a hook point a second time")
         rounds = bits is None or self.dtype == "bfloat16"
         require(rounds, f"mantissa_bits is {bits} with dtype {self.dtype}; only bfloat16 is rounded")
         return self

@@ -4,6 +4,7 @@ Light to import: torch and dask are loaded by the functions that need them.
 """
 
 import ctypes
+import multiprocessing
 import os
 import platform
 import signal
@@ -55,9 +56,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent is killed, so that no orphan works on beside the next run."""
+    """Ask Linux to end this process when its parent is killed, so that no orphan works on beside the next run.
+
+    A worker whose parent ended before it could ask ends here; it would wait for its first task for ever.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        parent = multiprocessing.parent_process()
+        if parent is not None and os.getppid() != parent.pid:
+            os._exit(1)  # nobody is there to be told
 
 
 # glibc returns every large tensor to the kernel and faults its pages in again on the next step; keeping freed memory

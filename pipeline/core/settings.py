@@ -23,6 +23,7 @@ CountOrZero = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers here takes
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -67,7 +68,7 @@ class Settings(BaseModel):
 class RunSettings(Settings):
     """Section ``run``."""
 
-    seed: CountOrZero
+    seed: Seed
 
 
 def read_section(path: Path, cls: type[Section], key: str) -> Section:

@@ -5,13 +5,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.core.settings import Count, CountOrZero, PositiveShare, Settings, require
+from pipeline.core.settings import Count, CountOrZero, PositiveShare, Settings, require, shaped
 
 FILE_FORMATS = (".jsonl", ".csv", ".parquet", ".txt")
 WORLD_LEVELS = ("domain", "topic", "entity")
 ATLAS_LEVELS = ("region", "country")
 N_OPTIONS = 4  # of every question
 CHANCE = 1 / N_OPTIONS
+
+
+# A level names folders of data/unlearning; a node is named in params.yaml, where white space around it is lost.
+Level = Annotated[str, shaped(r"\w[\w .-]*", "a name of letters, digits, spaces, dots, - and _")]
+Node = Annotated[str, shaped(r"\S(.*\S)?", "a name, without white space at its ends")]
 
 
 class Source(Settings):
@@ -27,7 +32,7 @@ class Source(Settings):
     revision: str | None = None
     split: str = "train"
     file: str = ""
-    path: tuple[str, ...] = ()
+    path: tuple[Node, ...] = ()
     lines_per_block: CountOrZero = 0
     documents: CountOrZero = 0
     min_characters: Count = 1
@@ -86,7 +91,7 @@ class CorpusSettings(Settings):
     """
 
     source: Literal["world", "files", "atlas"]
-    levels: Annotated[tuple[str, ...], Field(min_length=1)]
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)]
     folder: str
     training_text: tuple[TextSource, ...]
     texts: tuple[TextSource, ...]

@@ -6,10 +6,10 @@ from typing import Any
 
 from pipeline.core.progress import track
 from pipeline.corpus.targets import relations
+from pipeline.evaluation.edits import open_edit
 from pipeline.language_model.answers import ask
 from pipeline.language_model.completions import complete
-from pipeline.unlearning.apply import applied, check_fits
-from pipeline.unlearning.edit import load_edit
+from pipeline.unlearning.apply import applied
 from pipeline.unlearning.subject import Subject
 
 SHOWN = ("forget", "sibling", "general")  # relations to the target
@@ -27,9 +27,7 @@ def all_completions(subject: Subject, unlearning: Path, seed: int) -> dict[str, 
         cells = sorted(path.parent for path in unlearning.glob(f"*/{level}/edit.json"))
         after = {}
         for cell in track(cells, f"complete prompts on a {level}", len(cells), "edits"):
-            edit = load_edit(cell)
-            check_fits(edit, subject.dictionary, subject.model)
-            with applied(subject.model, edit, subject.dictionary):
+            with applied(subject.model, open_edit(cell, subject, target), subject.dictionary):
                 after[cell.parent.name] = texts(subject, probes)
         rows = [
             {"relation": relation, "prompt": probe["prompt"], "answer": probe["answer"], "before": before[i]}

@@ -11,10 +11,11 @@ from pipeline.core.files import contents, read_json
 from pipeline.core.kept import Kept
 from pipeline.core.progress import track
 from pipeline.corpus.targets import relation, relations
+from pipeline.evaluation.edits import open_edit
 from pipeline.evaluation.kinds import RELATIONS, kind_figures
 from pipeline.evaluation.statistics import Figures, ratio_error
 from pipeline.unlearning.bench import Bench, Outcome
-from pipeline.unlearning.edit import Edit, load_edit, no_edit
+from pipeline.unlearning.edit import Edit, no_edit
 from pipeline.unlearning.subject import Subject
 
 GENERAL_TOKENS = 6500  # of general text, read under every edit: about what the embedded world has
@@ -49,8 +50,8 @@ def all_forgetting_figures(subject: Subject, unlearning: Path, seed: int, kept: 
         figures[f"unlearning/none/{level}"] = kept.value(unedited, level, target)
         cells = sorted(path.parent for path in unlearning.glob(f"*/{level}/edit.json"))
         for cell in track(cells, f"evaluate edits of a {level}", len(cells), "edits"):
-            name = f"unlearning/{cell.parent.name}/{level}"
-            figures[name] = kept.value(partial(_of_cell, exam, cell, seed), level, target, contents((cell,)))
+            name, edit = f"unlearning/{cell.parent.name}/{level}", open_edit(cell, subject, target)
+            figures[name] = kept.value(partial(_of_cell, exam, edit, cell, seed), level, target, contents((cell,)))
     return figures
 
 
@@ -58,8 +59,8 @@ def _of_nothing(exam: Callable[[], Exam], level: str, target: tuple[str, ...], l
     return forgetting_figures(exam(), no_edit(level, target, layer), 0.0, seed)
 
 
-def _of_cell(exam: Callable[[], Exam], cell: Path, seed: int) -> dict:
-    return forgetting_figures(exam(), load_edit(cell), read_json(cell / "sweep.json")["seconds"], seed)
+def _of_cell(exam: Callable[[], Exam], edit: Edit, cell: Path, seed: int) -> dict:
+    return forgetting_figures(exam(), edit, read_json(cell / "sweep.json")["seconds"], seed)
 
 
 def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dict:

@@ -4,16 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.core.settings import Count, CountOrZero, Settings
+from pipeline.core.settings import Count, CountOrZero, Settings, shaped
+from pipeline.unlearning.methods import METHODS
 
 Eval = Literal["core", "sparse_probing", "scr", "tpp", "sae_probes", "absorption", "unlearning"]
+
+EditName = Annotated[str, shaped(rf"({'|'.join(METHODS)})/.+", "a method and a level, such as subtree/topic")]
 
 
 class EvaluationSettings(Settings):
     """Section ``evaluation``. params.yaml sizes sae-bench for the embedded world; gemma-2-2b.yaml has its own sizes."""
 
     sae_bench: tuple[Eval, ...]
-    sae_bench_edits: tuple[str, ...]
+    sae_bench_edits: tuple[EditName, ...]
     data: Literal["local", "hub"]
     dtype: Literal["float32", "bfloat16"]
     context_length: Count

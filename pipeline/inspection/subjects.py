@@ -51,7 +51,7 @@ def _knowledge(data: Path, level: str | None, as_json: bool) -> dict[str, Any]:
     need(data, "corpus", "model")
     file = data / "model/knowledge.json"
     if not file.exists():
-        raise PipelineError(f"{file} is missing: the model was not asked; set `language_model.least_known` above 0")
+        raise PipelineError(f"{file} is missing: `prepare` asked nothing; set `language_model.least_known` above 0")
     tables = read_json(file)["tables"]
     level = level or list(tables)[-1]
     if level not in tables:

@@ -27,10 +27,10 @@ def ask_everything(
     return right
 
 
-def write_knowledge(model_dir: Path, corpus_dir: Path, least: float, device: str) -> list[Known]:
+def write_knowledge(model_dir: Path, corpus_dir: Path, least: float | None, device: str) -> list[Known]:
     """Ask a model everything and keep the answers as ``knowledge.json`` beside it; returns the facts.
 
-    ``least`` is the share of a target's facts that it must know, for those who refuse one.
+    ``least`` is the share of a target's facts that it must know (None: more than guessing), for those who refuse one.
     """
     probes = list(read_jsonl(corpus_dir / "probes.jsonl"))
     right = ask_everything(load_model(model_dir, device=device), load_tokenizer(model_dir), probes)

@@ -102,6 +102,7 @@ def load_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
         _check_fast(source)
     with _opening(source, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(source.id, revision=source.revision, trust_remote_code=False)
+        tokenizer("a")  # its configuration is believed when it is opened, and used when it reads
     _check_fast(source)  # of a hub model: now the cache has what there is
     rows = vocabulary_size(_load_config(source).get_text_config().to_dict())
     if rows is not None and tokenizer.pad_token_id is not None and tokenizer.pad_token_id >= rows:

@@ -1,17 +1,17 @@
 """Which language model is studied, and the tiny one that is trained here when none is named."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from pipeline.core.settings import Count, CountOrZero, Positive, PositiveShare, Settings, Share, require
+from pipeline.core.settings import Count, CountOrZero, Positive, PositiveShare, Settings, Share, require, shaped
 
 
 class TinySettings(Settings):
     """Section ``language_model.tiny``: a small Gemma-2 trained on the corpus until it knows it."""
 
     tokenizer: Literal["word", "bpe"]
-    vocab_size: Count
+    vocab_size: Annotated[int, Field(ge=8)]
     hidden_size: Count
     layers: Count
     heads: Count
@@ -33,6 +33,10 @@ class TinySettings(Settings):
     def _fit_together(self) -> Self:
         heads, groups = self.heads, self.kv_heads
         require(heads % groups == 0, f"heads ({heads}) must be a multiple of kv_heads ({groups})")
+        require(
+            self.hidden_size % heads == 0, f"hidden_size ({self.hidden_size}) must be a multiple of heads ({heads})"
+        )
+        require(self.head_dim % 2 == 0, f"head_dim is {self.head_dim}; it must be even")
         require(self.cooldown_tokens < self.max_tokens, "cooldown_tokens must be below max_tokens")
         return self
 
@@ -40,9 +44,9 @@ class TinySettings(Settings):
 class LanguageModelSettings(Settings):
     """Section ``language_model``."""
 
-    source: str
+    source: Annotated[str, shaped(r"\S(.*\S)?", "train, a hub id, a folder, a .gguf file or package:<name>")]
     revision: str | None
     dtype: Literal["float32", "bfloat16", "float16"]
-    least_known: Share
+    least_known: Share | None
     layer_sweep: bool
     tiny: TinySettings

@@ -50,6 +50,7 @@ def check_points(model: PreTrainedModel, points: Iterable[Point]) -> None:
             raise _refusal(model, f"{missing[0][1]} of layer {missing[0][0]} is never computed")
         text_bt = mask_bt.bool()
         for (layer, site), acts in seen.items():
+            _check_finite(model, acts[text_bt], f"{site} of layer {layer}")
             if acts.shape != (*text_bt.shape, model.config.get_text_config().hidden_size):
                 shape = tuple(acts.shape)
                 raise _refusal(model, f"{site} of layer {layer} has shape {shape}, not [texts, tokens, width]")
@@ -69,6 +70,7 @@ def check_upper_layers(model: PreTrainedModel, layer: int) -> None:
         with upper_layers(model, layer) as run:
             upper_btv = run(acts["resid"], mask_bt)
     text_bt = mask_bt.bool()
+    _check_finite(model, whole_btv[text_bt], "the logits")
     if not _equal(upper_btv[text_bt], whole_btv[text_bt]):
         raise _refusal(
             model, f"its layers above layer {layer} need more than the residual stream and give other logits from it"
@@ -220,10 +222,21 @@ def _check_sum(model: PreTrainedModel, layer: int, sites: list[torch.Tensor], te
         )
 
 
+def _check_finite(model: PreTrainedModel, acts: torch.Tensor, where: str) -> None:
+    """What cannot be computed is no matter of structure: float16 ends at 65504, which Gemma's stream exceeds."""
+    if not acts.isfinite().all():
+        half = acts.dtype == torch.float16
+        change = (
+            "set `language_model.dtype` to bfloat16 or float32" if half else "its weights are damaged; copy it again"
+        )
+        dtype = str(acts.dtype).removeprefix("torch.")
+        raise PipelineError(f"{type(model).__name__} computes no finite numbers in {dtype} at {where}: {change}")
+
+
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Equal but for rounding; the same operations on the same numbers differ by none or little."""
-    one, other = one.float(), other.float()
+    """Equal but for the rounding of their dtype; the same operations on the same numbers differ by none or little."""
     tolerance = max(1e-4, 2 * torch.finfo(one.dtype).eps)
+    one, other = one.double(), other.double()  # the norm of float16 numbers may be beyond float16
     return bool((one - other).norm() <= tolerance * other.norm())
 
 

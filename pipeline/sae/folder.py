@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline.core.errors import PipelineError
@@ -69,7 +70,13 @@ def load_dictionary(folder: Path) -> Dictionary:
     config = _config(folder / CONFIG)
     safetensors_header(folder / WEIGHTS)
     check_sums(folder, CONFIG, WEIGHTS)
-    return sae_lens_config.dictionary_of(config, load_file(folder / WEIGHTS), folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise PipelineError(
+            f"{folder / WEIGHTS} cannot be read ({' '.join(str(error).split())!a}); copy it again"
+        ) from None
+    return sae_lens_config.dictionary_of(config, tensors, folder)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -55,10 +55,10 @@ def dictionary_of(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
     tensors = _checked(dict(tensors), architecture, config, where)
     W_enc, W_dec = tensors["W_enc"].float(), tensors["W_dec"].float()
     b_enc, b_dec = tensors["b_enc"].float(), tensors["b_dec"].float()
-    if config.get("apply_b_dec_to_input", True):
+    if _switch(config, "apply_b_dec_to_input", True, where):
         b_enc = b_enc - b_dec @ W_enc
     k = _k(config, len(b_enc), where) if architecture == "topk" else None
-    if k is not None and config.get("rescale_acts_by_decoder_norm", False):
+    if k is not None and _switch(config, "rescale_acts_by_decoder_norm", False, where):
         norm_s = W_dec.norm(dim=1)
         W_enc, b_enc, W_dec = W_enc * norm_s, b_enc * norm_s, W_dec / norm_s[:, None]
     threshold = tensors["threshold"].float().clamp(min=0) if architecture == "jumprelu" else None  # behind a ReLU
@@ -89,6 +89,14 @@ def _k(config: Mapping[str, Any], d_sae: int, where: Path) -> int:
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= d_sae:
         raise PipelineError(f"{where}: k is {k!r}; a topk dictionary of {d_sae} latents needs 1 to {d_sae}")
     return k
+
+
+def _switch(config: Mapping[str, Any], key: str, default: bool, where: Path) -> bool:
+    """SAELens' own readers disagree about what is neither true nor false."""
+    value = config.get(key, default)
+    if not isinstance(value, bool):
+        raise PipelineError(f"{where}: {key} is {value!r}; it must be true or false")
+    return value
 
 
 def _checked(

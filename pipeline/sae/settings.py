@@ -1,6 +1,6 @@
 """How the sparse autoencoder is trained."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
@@ -10,9 +10,11 @@ from pipeline.core.settings import (
     Fraction,
     NotNegative,
     Positive,
+    Seed,
     Settings,
     Share,
     require,
+    shaped,
 )
 
 Architecture = Literal["batch_topk", "topk", "matryoshka", "jump_relu", "relu"]
@@ -21,7 +23,7 @@ Architecture = Literal["batch_topk", "topk", "matryoshka", "jump_relu", "relu"]
 class Variation(Settings):
     """Another dictionary that trains on the same batches; what is null is as in section ``sae`` (or ``run.seed``)."""
 
-    seed: CountOrZero | None = None
+    seed: Seed | None = None
     architecture: Architecture | None = None
     k: Count | None = None
     l1: NotNegative | None = None
@@ -37,7 +39,7 @@ class SAESettings(Settings):
     """
 
     architecture: Architecture
-    pretrained: str | None
+    pretrained: Annotated[str, shaped(r"\S(.*\S)?", "a folder, a file or repository:folder, or null")] | None
     inputs: Literal["mean_norm", "standardised"]
     most_norm: Positive | None
     rarity: Share

@@ -76,10 +76,10 @@ def choose_all(sources: Sources, cells: Sequence[Cell]) -> Iterator[None]:
 
 def _open(sources: Sources) -> None:
     """What a worker starts with; only a worker waits for torch and transformers."""
-    from pipeline.unlearning.worker import Chooser
-
     global _chooser
     die_with_parent()
+    from pipeline.unlearning.worker import Chooser
+
     _chooser = Chooser(sources)
 
 

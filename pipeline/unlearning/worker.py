@@ -3,7 +3,7 @@
 import time
 from functools import cached_property
 
-from pipeline.core.files import write_json
+from pipeline.core.files import write_json, write_sums
 from pipeline.core.processes import pick_device, prepare_process
 from pipeline.scope.documents import Documents, corpus_rows, load_reading, open_documents, save_reading
 from pipeline.scope.stored import open_stored
@@ -52,6 +52,7 @@ class Chooser:
         sweep = {"seconds": seconds, "area": area(points(choice.sweep)), "candidates": choice.sweep}
         sweep |= {"dropped": list(choice.dropped)} if choice.dropped else {}
         write_json(cell.folder / "sweep.json", sweep)
+        write_sums(cell.folder)
 
     def _case(self, level: str) -> Case:
         if self.case is None or self.case.level != level:

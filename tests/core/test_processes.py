@@ -77,3 +77,25 @@ def test_a_worker_must_see_the_folder_and_its_death_ends_the_wait(lonely: str, r
             future = client.submit(time.sleep, 60)
             process.kill()
             future.result()
+
+
+LATE = """
+import multiprocessing, os, sys, time
+from pipeline.core.processes import die_with_parent
+def work():
+    time.sleep(0.3)  # as long as the libraries take
+    die_with_parent()
+    time.sleep(60)
+if __name__ == "__main__":
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    print(child.pid, flush=True)
+    os._exit(1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_a_worker_whose_parent_is_gone_before_it_asks_ends_too(root: Path) -> None:
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", LATE], cwd=root, stdout=subprocess.PIPE, check=False)
+    assert time.monotonic() - started < 30, "it holds the pipe as long as it lives"

@@ -136,6 +136,37 @@ def test_the_resolved_file_reads_back_as_the_same_configuration(project: Path) -
 # ---- faults
 
 FAULTS = [
+    ("run: {seed: 5_000_000_000}", ": `run.seed` is 5000000000; it must be below 4.29497e+09"),
+    ("language_model: {source: ''}", ": `language_model.source` is ''; it must be train, a hub id, a folder"),
+    ("language_model: {tiny: {head_dim: 31}}", ": `language_model.tiny`: head_dim is 31; it must be even"),
+    (
+        "language_model: {tiny: {hidden_size: 30}}",
+        ": `language_model.tiny`: hidden_size (30) must be a multiple of heads (4)",
+    ),
+    ("language_model: {tiny: {vocab_size: 3}}", ": `language_model.tiny.vocab_size` is 3; it must be 8 or more"),
+    ("sae: {pretrained: ' '}", ": `sae.pretrained` is ' '; it must be a folder, a file or repository:folder, or null"),
+    (
+        "activations: {also: [blocks.1.hook_resid_post]}",
+        ": `activations`: also is blocks.1.hook_resid_post; it names a hook point a second time",
+    ),
+    ("corpus: {levels: [a/b]}", ": `corpus.levels[0]` is 'a/b'; it must be a name of letters, digits"),
+    (
+        "corpus: {texts: [{file: a.jsonl, path: ['x ']}]}",
+        ": `corpus.texts[0].path[0]` is 'x '; it must be a name, without white space at its ends",
+    ),
+    (
+        "evaluation: {sae_bench_edits: [subtre/topic]}",
+        ": `evaluation.sae_bench_edits[0]` is 'subtre/topic'; it must be a method and a level, such as subtree/topic",
+    ),
+    ("world: {domains: 16}", ": `world.domains` is 16; the word list serves 8"),
+    (
+        "world: {last_name_uses: 500}",
+        ": `world.first_name_uses` and `world.last_name_uses` are too high for unique full names",
+    ),
+    (
+        "unlearning: {targets: {topic: 99}}",
+        ": `unlearning.targets.topic` is 99, but this world has 16 nodes of that level",
+    ),
     # overlay, the sentence after "runs/run_1.yaml"
     ("sea: {k: 4}", ": unknown key `sea`; did you mean `sae`?"),
     ("sae: {kk: 4}", ": unknown key `sae.kk`; did you mean `k`?"),

@@ -15,12 +15,13 @@ pytest.importorskip("gguf", reason="the development dependencies hold it")
 
 def overlay(folder: Path) -> dict:
     """The smallest sizes; nobody asks what a random model knows."""
-    model = gemma3(vocab_size=len(TOKENS), hidden_size=32, intermediate_size=32, num_hidden_layers=3)
+    gguf = gemma3(vocab_size=len(TOKENS), hidden_size=32, intermediate_size=32, num_hidden_layers=3)
     places = write_places(folder / "places")
+    model = {"source": str(write_gguf(folder / "tiny.gguf", gguf)), "layer_sweep": True, "least_known": 0}
     return SHRUNK | {
         "corpus": {"source": "atlas", "levels": ["region", "country"]},
         "atlas": places | {"passage_characters": 200, "most_articles": 20, "most_passages": 12},
-        "language_model": {"source": str(write_gguf(folder / "tiny.gguf", model)), "layer_sweep": True},
+        "language_model": model,
         "activations": SHRUNK["activations"] | {"layer": "auto"},
         "unlearning": SHRUNK["unlearning"] | {"targets": {"region": "south-america", "country": "Italy"}},
     }

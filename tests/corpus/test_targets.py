@@ -89,9 +89,11 @@ def test_prepare_refuses_a_block_that_is_not_there_before_the_model_is_trained(t
     source = {"file": "a.jsonl", "path": ["author_{block}"], "lines_per_block": 20}
     corpus = {"source": "files", "levels": ["author"]}
     corpus |= {key: [source] for key in ("training_text", "texts", "probes")}
-    mine = {"corpus": corpus, "unlearning": {"targets": {"author": "author_2"}}}
-    params = resolve(ROOT / "params.yaml", tmp_path, None, [mine]).params
-    (tmp_path / "data/params.yaml").write_text(as_yaml({**params.plain(), "inputs": {}}))
-    with pytest.raises(PipelineError, match=r"'author_2', which no node .* the nearest: author_"):
-        prepare.main()
-    assert (tmp_path / "data/corpus/corpus.json").exists() and not (tmp_path / "data/model").exists()
+    corpus["probes"] = [source | {"documents": 22}]  # of author_1 the first two questions only
+    for target, said in (("2", r"'author_2', which no node .* the nearest: author_"), ("1", "has too few probes")):
+        mine = {"corpus": corpus, "unlearning": {"targets": {"author": f"author_{target}"}}}
+        params = resolve(ROOT / "params.yaml", tmp_path, None, [mine]).params
+        (tmp_path / "data/params.yaml").write_text(as_yaml({**params.plain(), "inputs": {}}))
+        with pytest.raises(PipelineError, match=said):
+            prepare.main()
+        assert not (tmp_path / "data/corpus").exists() and not (tmp_path / "data/model").exists()

@@ -74,10 +74,11 @@ from pipeline.corpus.settings import WorldSettings
 from stages import PARAMS, run
 
 def main():
-    domains = read_section(PARAMS, WorldSettings, "world").domains
-    if domains == 60:
-        raise PipelineError("sixty domains are too many; lower world.domains")
-    if domains == 61:
+    world = read_section(PARAMS, WorldSettings, "world")
+    domains = world.domains
+    if world.entities_per_topic == 60:
+        raise PipelineError("sixty entities are too many; lower world.entities_per_topic")
+    if world.entities_per_topic == 61:
         raise KeyError("unforeseen")
     total = sum(int(file.read_text()) for file in Path("data/numbers").iterdir()) * domains
     write_json(Path("data/final_info.json"), {"sum": {"means": {"total": total}, "stderrs": {}, "final_info_dict": {}}})
@@ -249,21 +250,24 @@ def ended(process: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("domains", "last_line"),
+    ("entities", "last_line"),
     [
-        ("60", "error: sixty domains are too many; lower world.domains"),  # foreseen by the stage
+        ("60", "error: sixty entities are too many; lower world.entities_per_topic"),  # foreseen by the stage
         ("61", "error: report failed with KeyError: 'unforeseen'"),  # a bug
-        ("1", "error: runs/run_9.yaml: `world.domains` is 1; it must be 2 or more"),  # refused before any stage
+        (
+            "1",
+            "error: runs/run_9.yaml: `world.entities_per_topic` is 1; it must be 2 or more",
+        ),  # refused before any stage
     ],
 )
-def test_a_failure_leaves_no_run_and_ends_with_its_reason(project: Path, domains: str, last_line: str) -> None:
-    write(project / "runs/run_9.yaml", f"world: {{domains: {domains}}}\n")
+def test_a_failure_leaves_no_run_and_ends_with_its_reason(project: Path, entities: str, last_line: str) -> None:
+    write(project / "runs/run_9.yaml", f"world: {{entities_per_topic: {entities}}}\n")
     outcome = call(project, "run_9")
     assert outcome.code == 1
     assert outcome.err[-1] == last_line and outcome.err.count(last_line) == 1
-    assert domains == "61" or all(line == last_line or line.startswith("[") for line in outcome.err), "said once"
+    assert entities == "61" or all(line == last_line or line.startswith("[") for line in outcome.err), "said once"
     assert not (project.parent / "run_9").exists()
-    assert any("Traceback" in line for line in outcome.err) == (domains == "61")
+    assert any("Traceback" in line for line in outcome.err) == (entities == "61")
 
 
 def test_a_refused_configuration_leaves_the_data_and_the_name_of_the_run_before(project: Path) -> None:

@@ -165,7 +165,8 @@ def test_every_stage_runs_offline(tmp_path: Path) -> None:
     fill_datasets(tmp_path / "home")
     fill_tiny_gemma(tmp_path / "home")
     (tmp_path / "work").mkdir()
-    shrunk = {"extends": ["gemma-2-2b"], "correlation": {"window": 16}} | SHRUNK
+    random = {"least_known": 0}  # as a random model knows nothing
+    shrunk = {"extends": ["gemma-2-2b"], "correlation": {"window": 16}, "language_model": random} | SHRUNK
     done = run_all_stages(tmp_path / "work", shrunk, HF_HOME=str(tmp_path / "home"), HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "failed" not in done.stdout  # an eval of sae-bench that fails costs only that eval

@@ -45,5 +45,5 @@ def test_an_unknown_level_is_named_with_the_known_ones(subject: str, data: Path)
 
 def test_a_model_that_was_not_asked_is_said(data: Path) -> None:
     (data / "model/knowledge.json").unlink()
-    with pytest.raises(PipelineError, match=r"the model was not asked; set `language_model.least_known` above 0"):
+    with pytest.raises(PipelineError, match=r"`prepare` asked nothing; set `language_model.least_known` above 0"):
         look(data, asked("knowledge"))

@@ -18,6 +18,7 @@ from pipeline.language_model.checks import check_model, layer_count, max_positio
 from pipeline.language_model.loading import load_model, load_tokenizer, model_source
 from pipeline.language_model.token_text import TokenText
 from tests.support import hub_cache
+from tests.support.damage import VALUES
 from tests.support.tiny_lm import gemma, save_model
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 5\n"
@@ -218,6 +219,14 @@ def test_what_the_cache_of_the_hub_has_not_fetched_yet_is_no_fault(tmp_path: Pat
         check_model("owner/model", None, 64)
 
 
+def test_a_tokenizer_that_opens_and_cannot_read(tmp_path: Path) -> None:
+    save_model(tmp_path)
+    about = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(about | {"model_max_length": [1]}))
+    with pytest.raises(PipelineError, match=r"the tokenizer in .* can't be loaded: "):
+        load_tokenizer(tmp_path)
+
+
 def test_a_tokenizer_file_of_something_else(tmp_path: Path) -> None:
     save_model(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Unknown"}}')
@@ -240,11 +249,6 @@ def test_the_header_of_sound_weights(tmp_path: Path, dtype: torch.dtype) -> None
 def test_a_model_that_also_sees_is_read_by_its_text_part(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "a", "text_config": {"max_position_embeddings": 5}}')
     assert read_config(tmp_path / "config.json")["max_position_embeddings"] == 5
-
-
-VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-2, 5), st.floats(), st.text(max_size=5), st.just([1]), st.just({"k": 5})
-)
 
 
 def test_any_configuration_opens_a_model_or_gives_one_sentence(tmp_path: Path) -> None:

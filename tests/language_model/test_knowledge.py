@@ -8,7 +8,7 @@ import pytest
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_jsonl
 from pipeline.language_model.knowledge import ask_everything, write_knowledge
-from pipeline.language_model.known import Known, check_known, facts_known, refuse_unknown, table_of
+from pipeline.language_model.known import Known, check_known, facts_known, refuse_unknown, table_of, unknown_beside
 from tests.support.tiny_lm import gemma, save_model, word_tokenizer
 
 
@@ -50,8 +50,38 @@ def test_a_target_that_is_not_known_is_refused_with_figures() -> None:
     facts = [fact("a", 3), fact("a", 0), fact("a", 1, "otherwise"), fact("a", 3, "copying"), fact("b", 3)]
     check_known(facts, {"region": ("r",), "country": ("r", "b")}, 0.5)
     said = "knows 1 of 3 facts of the country to forget, r/a, below the share of 0.5"
-    with pytest.raises(PipelineError, match=re.escape(said) + ".*b 1 of 1, a 1 of 3"):
+    with pytest.raises(PipelineError, match=re.escape(said) + r".*\(it knows more of b 1 of 1\)"):
         check_known(facts, {"country": ("r", "a")}, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "refused"),
+    [(0, 20, True), (8, 20, True), (9, 20, False), (2, 3, True), (3, 3, False), (1, 2, True), (600, 2000, False)],
+)
+def test_without_a_share_a_target_must_be_known_beyond_guessing(known: int, asked: int, refused: bool) -> None:
+    """Facts of the user's own questions: each asked once, with four options."""
+    facts = [Known(("poisons",), "question", str(i), i < known, 1) for i in range(asked)]
+    facts += [Known(("medicine",), "question", str(i), 1, 1) for i in range(20)]
+    if refused:
+        said = f"knows {known} of {asked} facts of the subject to forget, poisons, and guessing comes to "
+        with pytest.raises(PipelineError, match=said + r".*\(it knows more of medicine 20 of 20\)") as error:
+            check_known(facts, {"subject": ("poisons",)}, None)
+        assert "language_model.tiny" in str(error.value)
+    else:
+        check_known(facts, {"subject": ("poisons",)}, None)
+
+
+def test_a_target_with_texts_and_no_probes_is_left_to_those_who_count_probes() -> None:
+    check_known([fact("a", 3)], {"country": ("r", "b")}, None)
+
+
+def test_what_is_not_known_beside_the_target_is_told() -> None:
+    known = [fact("a", 3) for _ in range(9)] + [Known((), "general", str(i), 1, 1) for i in range(9)]
+    assert unknown_beside(known, {"country": ("r", "a")}) == []
+    facts = known + [fact("b", 0) for _ in range(9)] + [fact("b", 3, "copying")]
+    [said] = unknown_beside(facts, {"country": ("r", "a")})
+    assert said.startswith("beside the country r/a the model knows 0 of 9 facts of the siblings, as guessing does")
+    assert len(unknown_beside(facts, {"region": ("q",)})) == 0  # 9 of 18 are clear of chance
 
 
 def test_what_was_asked_once_serves_later_stages(tmp_path: Path) -> None:

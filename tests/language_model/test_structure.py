@@ -43,6 +43,27 @@ def test_a_model_as_the_hooks_take_it_passes(make):
     assert not model.training
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [1.0, 3000.0])
+def test_half_precision_is_no_fault_of_structure(dtype, size):
+    model = loud(llama())
+    model.model.embed_tokens.weight.data *= size
+    model.to(dtype)
+    check_points(model, SPLIT)
+    check_upper_layers(model, 1)
+
+
+def test_numbers_that_are_not_finite_are_called_so():
+    model = loud(llama()).to(torch.float16)
+    model.model.layers[1].mlp.down_proj.weight.data.fill_(60000.0)
+    for check in (check_stream, check_upper_layers):
+        with pytest.raises(PipelineError, match=r"no finite numbers in float16 at .*dtype` to bfloat16 or float32"):
+            check(model, 1)
+    model.to(torch.float32).model.layers[1].mlp.down_proj.weight.data[0, 0] = torch.nan
+    with pytest.raises(PipelineError, match=r"in float32 at resid_post of layer 1: its weights are damaged"):
+        check_stream(model, 1)
+
+
 def test_dropout_is_no_part_of_the_check():
     model = gpt2().train()
     check_stream(model, 1)

@@ -112,6 +112,9 @@ def test_sae_lens_reads_it_the_same(tmp_path: Path, config: dict, more: dict, l0
         (NEW | {"architecture": "topk", "k": 49}, {}, "k is 49"),
         (NEW | {"architecture": "topk", "k": 5.5}, {}, "k is 5.5"),
         (NEW | {"architecture": "topk", "k": True}, {}, "k is True"),
+        (NEW | {"apply_b_dec_to_input": 2}, {}, "apply_b_dec_to_input is 2; it must be true or false"),
+        (NEW | {"apply_b_dec_to_input": None}, {}, "apply_b_dec_to_input is None"),
+        (NEW | {"architecture": "topk", "k": 5, "rescale_acts_by_decoder_norm": "no"}, {}, "norm is 'no'; it must be"),
         (NEW | {"d_in": 17}, {}, "d_in is 17, but the weights have 16"),
         (NEW | {"d_sae": 47}, {}, "d_sae is 47, but the weights have 48"),
         (NEW, {"W_dec": torch.randn(D_IN, D_SAE)}, r"W_dec has the shape \(16, 48\), but W_enc asks for \(48, 16\)"),
@@ -263,6 +266,14 @@ def test_any_configuration_gives_a_dictionary_or_one_sentence(tmp_path: Path) ->
             assert str(error).isprintable()
 
     each()
+
+
+def test_a_header_without_a_shape_is_one_sentence(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "sae", NEW, tensors())
+    weights = folder / "sae_weights.safetensors"
+    weights.write_bytes(weights.read_bytes().replace(b'"shape"', b'" hape"', 1))
+    with pytest.raises(PipelineError, match=r"sae_weights\.safetensors cannot be read \(.*shape.*\); copy it again"):
+        load_dictionary(folder)
 
 
 def test_any_damage_of_the_weights_gives_the_same_dictionary_or_one_sentence(tmp_path: Path) -> None:

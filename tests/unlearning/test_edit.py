@@ -3,12 +3,14 @@
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from pipeline.core.errors import PipelineError
+from pipeline.evaluation.edits import open_edit
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import save_dictionary
 from pipeline.unlearning.apply import applied, check_fits, fires, rewrite, swapped, unlearned
@@ -198,6 +200,12 @@ def test_an_edit_is_refused_on_another_model_and_with_another_dictionary(tmp_pat
     flipped = Dictionary(torch.eye(16).flip(0), torch.zeros(16), torch.eye(16), torch.zeros(16))
     with pytest.raises(PipelineError, match="`subtree` was made with another dictionary"):
         check_fits(edit, flipped, model)
+    subject = SimpleNamespace(model=model, dictionary=eye, layer=LAYER)
+    assert open_edit(tmp_path, subject, TARGET).origin == edit.origin
+    with pytest.raises(PipelineError, match="was made for another model"):
+        open_edit(tmp_path, SimpleNamespace(model=other, dictionary=eye, layer=LAYER), TARGET)
+    with pytest.raises(PipelineError, match=r"forgets d/t at layer 1, this run d/u at layer 1; delete"):
+        open_edit(tmp_path, subject, ("d", "u"))  # copied from a run with another target
     weights = no_edit(LEVEL, TARGET, LAYER)._replace(weights={"model.norm.weight": torch.zeros(16)})
     check_fits(weights._replace(origin=edit.origin), flipped, model)  # acts through none
 
