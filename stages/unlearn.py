@@ -20,8 +20,8 @@ from stages import PARAMS, run
 CORPUS, MODEL, SAE, DENDROGRAM = Path("data/corpus"), Path("data/model"), Path("data/sae"), Path("data/dendrogram")
 # What edits are made with; stores follow from model, corpus and dictionary.
 PACKAGES = ("activations", "codes", "core", "corpus", "language_model", "sae", "scope", "tree", "unlearning")
-KEPT = Path("data/partial/edits")  # every finished edit, for a call that goes on or wants another target
 FEATURES, STORE, UNLEARNING = Path("data/features.zarr"), Path("data/activations.zarr"), Path("data/unlearning")
+KEPT = UNLEARNING.parent / "partial/edits"  # every finished edit, for a call that goes on or wants another target
 
 
 def main() -> str:
