@@ -1,8 +1,10 @@
 """All that the report speaks of, read once: what the stages found, and what made it."""
 
+import datetime
 import hashlib
 import importlib.metadata
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +172,26 @@ def _cell(folder: Path) -> Cell:
 def versions() -> dict[str, str]:
     """Python and the packages that shape the numbers."""
     return {"Python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+class Made(NamedTuple):
+    """By which run, when and from which state of the code a page was made; ``commit`` is empty outside git."""
+
+    run: str
+    date: str
+    commit: str
+
+
+def made_now(run: str, root: Path) -> Made:
+    """The run's name as it is, today's date, and git's commit with a word on what is not committed."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty=, changed since", "--exclude=*"],
+            cwd=root, capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):  # a clone without .git, a machine without git
+        said = ""
+    return Made(run, datetime.date.today().isoformat(), said)
 
 
 def hashes(files: Sequence[Path]) -> dict[str, str]:
