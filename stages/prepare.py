@@ -48,7 +48,7 @@ def main() -> str:
             said += f"; {ask_what_it_knows(folder, targets, language_model.least_known)}"
         if language_model.layer_sweep:
             said += f"; {find_layer(folder, seed)}"
-    return f"{counts}; {said}"
+    return f"the corpus has {counts}; {said}"
 
 
 def write_model(settings: LanguageModelSettings, seed: int, folder: Path) -> str:
@@ -63,7 +63,7 @@ def write_model(settings: LanguageModelSettings, seed: int, folder: Path) -> str
             "inputs": read_yaml(PARAMS)["inputs"],  # what lies in a local folder, so that later stages see changes
         }
         write_json(folder / "reference.json", reference)
-        return f"model {settings.source}"
+        return f"the model is {settings.source}"
     texts = [row["text"] for row in read_jsonl(CORPUS / "train.jsonl")]
     probes = list(read_jsonl(CORPUS / "probes.jsonl"))
     tokenizer = train_tokenizer(texts, settings.tiny.tokenizer, settings.tiny.vocab_size)
@@ -75,7 +75,10 @@ def write_model(settings: LanguageModelSettings, seed: int, folder: Path) -> str
     write_json(folder / "training.json", [check._asdict() for check in checks])
     write_sums(folder)
     last = checks[-1]
-    return f"tiny model: {last.tokens:,} tokens, dev cloze {last.cloze:.1%}, choice {last.choice:.1%}"
+    return (
+        f"the model trained here read {last.tokens:,} tokens, completes {last.cloze:.1%} of the dev facts and chooses "
+        f"{last.choice:.1%} right among four options"
+    )
 
 
 def write_converted(settings: LanguageModelSettings, folder: Path) -> str:
@@ -95,7 +98,7 @@ def ask_what_it_knows(folder: Path, targets: Mapping[str, tuple[str, ...]], leas
     device = pick_device(read_section(PARAMS, MachineSettings, "machine").device)
     asked = [fact for fact in write_knowledge(folder, CORPUS, least, device) if fact.path and fact.kind != "copying"]
     refuse_unknown(folder, CORPUS, targets)
-    return f"knows {sum(fact.known for fact in asked):,} of {len(asked):,} facts"
+    return f"the model knows {sum(fact.known for fact in asked):,} of {len(asked):,} facts"
 
 
 def find_layer(folder: Path, seed: int) -> str:

@@ -56,7 +56,7 @@ def main() -> str:
     with building(REPORT) as folder:
         save_pictures(folder, pictures)
         names = named(evidence, reading, SHOWN_GROUPS, WORDS)
-        html = page(evidence, names, explorable, folder, versions(), made_of, made_now(params["name"] or "", Path()))
+        html = page(evidence, names, explorable, folder, versions(), made_of, made_now(params["name"], Path()))
         write_text(folder / "index.html", html)
         write_json(folder / "curves.json", curves(evidence))
         write_text(folder / "training.csv", training_rows(evidence))

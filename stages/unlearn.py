@@ -35,8 +35,11 @@ def main() -> str:
             Cell(level, method, folder / method / level) for level in targets for method in settings.methods_at(level)
         ]
         objectives = list(track(choose_all(sources, cells), "unlearn", len(cells), "edits"))
-    best = (f"{cell.method}/{cell.level} {value:.2f}" for cell, value in zip(cells, objectives, strict=True))
-    return f"dev objective (0 is perfect): {', '.join(best)}"
+    best: dict[str, tuple[float, str]] = {}
+    for cell, value in zip(cells, objectives, strict=True):
+        best[cell.level] = min(best.get(cell.level, (value, cell.method)), (value, cell.method))
+    said = (f"{method} at the {level} ({value:.2f})" for level, (value, method) in best.items())
+    return f"{len(cells)} edits were chosen on dev; the best by its objective (0 is perfect) is {', '.join(said)}"
 
 
 if __name__ == "__main__":

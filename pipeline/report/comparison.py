@@ -54,7 +54,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         entries=read_json(folder / "final_info.json"),
         name=folder.resolve().name,
-        params=read_yaml(folder / "params.yaml"),
+        params={key: of for key, of in read_yaml(folder / "params.yaml").items() if key != "name"},
         curves=read_json(curves) if curves.exists() else {},
     )
 
