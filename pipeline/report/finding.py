@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.corpus.settings import CHANCE
-from pipeline.report.evidence import Evidence
+from pipeline.report.evidence import Evidence, Figures
 from pipeline.report.methods import WHAT, kind_of
 from pipeline.report.verdict import CANDIDATES, Verdict, chosen_methods, verdict
 
@@ -38,27 +38,27 @@ class Passage(NamedTuple):
     after: list[tuple[str, str]]
 
 
-def main_level(evidence: Evidence) -> str:
+def main_level(figures: Figures) -> str:
     """The target on which most methods were tried, the finer one of equals: the page begins with it."""
-    return max(evidence.levels(), key=lambda level: (len(evidence.methods(level)), evidence.levels().index(level)))
+    return max(figures.levels(), key=lambda level: (len(figures.methods(level)), figures.levels().index(level)))
 
 
-def order(evidence: Evidence) -> list[str]:
+def order(figures: Figures) -> list[str]:
     """The levels as the page has them: the main one, then the others from the coarsest."""
-    main = main_level(evidence)
-    return [main, *(level for level in evidence.levels() if level != main)]
+    main = main_level(figures)
+    return [main, *(level for level in figures.levels() if level != main)]
 
 
-def outcomes(evidence: Evidence, level: str) -> list[Outcome]:
+def outcomes(figures: Figures, level: str) -> list[Outcome]:
     """The best of each kind on dev, the best first, then the tree's own clamp; their figures are of test."""
-    return [_outcome(evidence, level, method, role) for method, role in chosen_methods(evidence, level).items()]
+    return [_outcome(figures, level, method, role) for method, role in chosen_methods(figures, level).items()]
 
 
-def _outcome(evidence: Evidence, level: str, method: str, role: str) -> Outcome:
+def _outcome(figures: Figures, level: str, method: str, role: str) -> Outcome:
     key, none = f"unlearning/{method}/{level}", f"unlearning/none/{level}"
-    judged = verdict(evidence.means(key), evidence.stderrs(key), evidence.means(none), evidence.stderrs(none))
-    choice, cloze = (evidence.written(key, name, 0, 100) or "" for name in ("forget_mcq", "forget_cloze"))
-    damage = [evidence.written(key, name, 1) for name in DAMAGE]
+    judged = verdict(figures.means(key), figures.stderrs(key), figures.means(none), figures.stderrs(none))
+    choice, cloze = (figures.written(key, name, 0, 100) or "" for name in ("forget_mcq", "forget_cloze"))
+    damage = [figures.written(key, name, 1) for name in DAMAGE]
     kind = kind_of(method)
     return Outcome(method, kind, role, WHAT.get(method, ""), choice, cloze, damage, PERSISTENT.get(kind, ""), judged)
 
@@ -73,23 +73,25 @@ def passages(evidence: Evidence, level: str) -> list[Passage]:
     return list(found.values())
 
 
-def headline(evidence: Evidence, level: str) -> str | None:
+def headline(figures: Figures, level: str) -> str | None:
     """The method that the sentence is about: the best persistent edit, where there is none the first shown."""
-    chosen = list(chosen_methods(evidence, level))
+    chosen = list(chosen_methods(figures, level))
     return next((name for name in chosen if kind_of(name) == "weights"), chosen[0] if chosen else None)
 
 
-def finding(evidence: Evidence, level: str) -> str:
+def finding(figures: Figures, level: str) -> str:
     """One sentence: what that method did to the target and to the rest."""
-    method = headline(evidence, level)
+    method = headline(figures, level)
     if method is None:
-        return f"No edit was made of the {level} {evidence.target(level)}."
+        known = [method for method in figures.methods(level) if kind_of(method) in CANDIDATES]
+        why = "this run kept nothing of the dev sweep" if known else "no edit was made"
+        return f"Of the {level} {figures.target(level)} no method can be named the best: {why}."
     key, none = f"unlearning/{method}/{level}", f"unlearning/none/{level}"
-    means, before = evidence.means(key), evidence.means(none)
-    if verdict(means, evidence.stderrs(key), before, evidence.stderrs(none)).forgot.startswith("not judged"):
-        return f"Nothing can be said of the {level} {evidence.target(level)}: the model hardly knew it before any edit."
+    means, before = figures.means(key), figures.means(none)
+    if verdict(means, figures.stderrs(key), before, figures.stderrs(none)).forgot.startswith("not judged"):
+        return f"Nothing can be said of the {level} {figures.target(level)}: the model hardly knew it before any edit."
     return (
-        f"{method}, {CANDIDATES[kind_of(method)].role}, takes the {level} {evidence.target(level)} from "
+        f"{method}, {CANDIDATES[kind_of(method)].role}, takes the {level} {figures.target(level)} from "
         f"{before['forget_mcq']:.0%} to {means['forget_mcq']:.0%} multiple-choice accuracy (chance is {CHANCE:.0%})"
         f"{_losses(means, level)}."
     )
@@ -116,20 +118,20 @@ def plural(level: str) -> str:
 
 def first_screen(evidence: Evidence) -> dict[str, Any]:
     """What the page begins with: the main target's finding, and every target with its outcomes and passages."""
+    screens = [target_screen(evidence, level) for level in order(evidence)]
+    shown = [screen | {"passages": passages(evidence, screen["level"])} for screen in screens]
+    return {"finding": shown[0]["finding"], "targets": shown}
+
+
+def target_screen(figures: Figures, level: str) -> dict[str, Any]:
+    """One target: its names, the finding, the best of each kind."""
     return {
-        "finding": finding(evidence, main_level(evidence)),
-        "targets": [
-            {
-                "level": level,
-                "plural": plural(level),
-                "target": evidence.target(level),
-                "name": evidence.target(level).rsplit(" / ", 1)[-1],
-                "finding": finding(evidence, level),
-                "before": evidence.means(f"unlearning/none/{level}"),
-                "outcomes": outcomes(evidence, level),
-                "damage": list(DAMAGE.values()),
-                "passages": passages(evidence, level),
-            }
-            for level in order(evidence)
-        ],
+        "level": level,
+        "target": figures.target(level),
+        "name": figures.target(level).rsplit(" / ", 1)[-1],
+        "finding": finding(figures, level),
+        "before": figures.means(f"unlearning/none/{level}"),
+        "outcomes": outcomes(figures, level),
+        "damage": list(DAMAGE.values()),
+        "passages": [],
     }

@@ -6,7 +6,7 @@ can break the page.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,7 @@ def page(
     made: Made,
 ) -> str:
     """The whole document; ``pictures`` is the folder of the PNG files that go into it."""
-    script = '"use strict";\n' + "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     values = {
-        "css": Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        "script": Markup(script),
-        "script_hash": _base64(hashlib.sha256(script.encode()).digest()),  # a browser runs nothing else
         "pictures": {path.stem: _base64(path.read_bytes()) for path in pictures.glob("*.png")},
         "judged_by": verdict,
         "methods": WHAT,
@@ -46,7 +42,18 @@ def page(
         "made": made,
     }
     values |= forgetting(evidence) | dictionary_and_tree(evidence, named, tree) | provenance(evidence, versions, hashes)
-    return _templates().get_template("page.html").render(values)
+    return templated("page.html", SCRIPTS, values)
+
+
+def templated(template: str, scripts: Sequence[str], values: Mapping[str, Any]) -> str:
+    """A template with its values, the style and the scripts that it needs."""
+    script = '"use strict";\n' + "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts)
+    own = {
+        "css": Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        "script": Markup(script),
+        "script_hash": _base64(hashlib.sha256(script.encode()).digest()),  # a browser runs nothing else
+    }
+    return _templates().get_template(template).render({**own, **values})
 
 
 def _templates() -> Environment:

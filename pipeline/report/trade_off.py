@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.corpus.settings import CHANCE
-from pipeline.report.evidence import INTERVAL, Evidence
+from pipeline.report.evidence import INTERVAL, Figures
 from pipeline.report.finding import headline, plural
 from pipeline.report.methods import CATEGORY, WHAT, Kind, in_order, kind_of
 from pipeline.report.verdict import chosen_methods
@@ -29,20 +29,20 @@ LOSSES = ("sibling_drop", "other_drop", "general_drop")
 MOST_CANDIDATES = 40  # of a method; a longer sweep is thinned
 
 
-def trade_off(evidence: Evidence, level: str) -> dict[str, Any]:
+def trade_off(figures: Figures, level: str) -> dict[str, Any]:
     """What trade_off.js draws of one target."""
-    measured = {name for method in evidence.methods(level) for name in evidence.means(f"unlearning/{method}/{level}")}
+    measured = {name for method in figures.methods(level) for name in figures.means(f"unlearning/{method}/{level}")}
     losses = [name for name in LOSSES if name in measured]
-    best = chosen_methods(evidence, level)
+    best = chosen_methods(figures, level)
     return {
         "level": level,
-        "shown": headline(evidence, level),
+        "shown": headline(figures, level),
         "chance": 100 * CHANCE,
         "asked": [words for _, words in ASKED.values()],
         "losses": [_loss_words(name, level) for name in losses],
         "kinds": CATEGORY,
         "marks": MARKS,
-        "methods": [_method(evidence, level, name, losses, best) for name in in_order(evidence.methods(level))],
+        "methods": [_method(figures, level, name, losses, best) for name in in_order(figures.methods(level))],
     }
 
 
@@ -51,9 +51,9 @@ def _loss_words(name: str, level: str) -> str:
     return f"{who.get(name, 'general text')} lose{'' if name in who else 's'}, points"
 
 
-def _method(evidence: Evidence, level: str, name: str, losses: list[str], best: Mapping[str, str]) -> dict[str, Any]:
-    key, cell = f"unlearning/{name}/{level}", evidence.cells.get((name, level))
-    means, stderrs = evidence.means(key), evidence.stderrs(key)
+def _method(figures: Figures, level: str, name: str, losses: list[str], best: Mapping[str, str]) -> dict[str, Any]:
+    key = f"unlearning/{name}/{level}"
+    means, stderrs = figures.means(key), figures.stderrs(key)
 
     def figure(of: str, scale: float) -> list[float] | None:
         if of not in means:
@@ -65,16 +65,16 @@ def _method(evidence: Evidence, level: str, name: str, losses: list[str], best: 
         "kind": kind_of(name),
         "what": WHAT.get(name, ""),
         "role": best.get(name, ""),
-        "setting": _setting(cell.edit if cell else {}),
+        "setting": _setting(figures.setting(name, level)),
         "asked": [figure(of, 100) for of in ASKED],
         "lost": [figure(of, 1) for of in losses],
-        "tried": _tried(cell.candidates if cell else [], losses),
+        "tried": _tried(figures.candidates(name, level), losses),
     }
 
 
-def _setting(edit: Mapping[str, Any]) -> str:
+def _setting(setting: Mapping[str, Any]) -> str:
     """The setting that dev chose, in words: ``multiplier 1, latents 40``."""
-    return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in edit.get("settings", {}).items())
+    return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in setting.items())
 
 
 def _short(value: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pipeline.corpus.settings import CHANCE
-from pipeline.report.evidence import CLAMPED, INTERVAL, Evidence
+from pipeline.report.evidence import CLAMPED, INTERVAL, Figures
 from pipeline.report.methods import kind_of
 
 GONE = 0.10  # cloze
@@ -84,15 +84,15 @@ CANDIDATES = {
 TREES_OWN = "the tree's own clamp"
 
 
-def chosen_methods(evidence: Evidence, level: str) -> dict[str, str]:
+def chosen_methods(figures: Figures, level: str) -> dict[str, str]:
     """What the first screen shows, and as what: the lowest dev objective of each kind, in order of kinds; ``subtree``.
 
     The choice sees the dev split only; controls and references are not candidates.
     """
     tried = {
-        method: evidence.cells[method, level].objective
-        for method in evidence.methods(level)
-        if (method, level) in evidence.cells and kind_of(method) in CANDIDATES
+        method: min(row["objective"] for row in candidates)
+        for method in figures.methods(level)
+        if kind_of(method) in CANDIDATES and (candidates := figures.candidates(method, level))
     }
     best: dict[str, str] = {}
     for kind, (role, _) in CANDIDATES.items():

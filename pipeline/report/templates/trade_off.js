@@ -6,7 +6,7 @@ const tradeOff = (root) => {
   const select = root.querySelector("select"), boxes = [...root.querySelectorAll("input")];
   const panels = data.losses.slice(0, 2); // siblings and others; what general text loses is said in words
   let shown = Math.max(0, data.methods.findIndex((m) => m.name === data.shown));
-  let placed = [];
+  let placed = [], wide = 0;
 
   const svg = (tag, attributes, parent, text) => {
     const element = document.createElementNS(SVG, tag);
@@ -33,7 +33,8 @@ const tradeOff = (root) => {
   };
 
   function draw() {
-    const w = view.clientWidth || 700, beside = w >= 640;
+    wide = view.clientWidth;
+    const w = wide || 700, beside = w >= 640;
     const gap = 54, left = 46, right = 14, top = 26, bottom = 44;
     const pw = beside ? (w - left - right - gap * (panels.length - 1)) / panels.length : w - left - right;
     const ph = beside ? 380 : 250;
@@ -140,7 +141,7 @@ const tradeOff = (root) => {
     show(all[(all.indexOf(shown) + step + all.length) % all.length]);
   });
   for (const control of [select, ...boxes]) control.addEventListener("change", draw);
-  window.addEventListener("resize", draw);
+  new ResizeObserver(() => { if (view.clientWidth !== wide) draw(); }).observe(root); // also when a fold opens
   draw();
   describe();
 };
