@@ -166,27 +166,30 @@ def tradeoff(evidence: Evidence, level: str, asked: str, harms: Sequence[str]) -
 def numbered(ax: Axes, figures: Figures, methods: Sequence[str], level: str, asked: str, harm: str) -> None:
     """The kept edits on one pair of axes, each with its number in ``methods``."""
     width, height = ax.get_figure().get_size_inches() / ax.get_subplotspec().get_gridspec().ncols * POINTS
-    placed: list[tuple[float, float]] = []
-    means = [figures.means(f"unlearning/{method}/{level}") for method in methods]
-    most = max([5.0, *(of[harm] for of in means if harm in of)])
-    for number, (method, of) in enumerate(zip(methods, means, strict=True), start=1):
-        if asked in of and harm in of:
+    of_method = {method: figures.means(f"unlearning/{method}/{level}") for method in methods}
+    shown = {method: (100 * of[asked], of[harm]) for method, of in of_method.items() if asked in of and harm in of}
+    most = max([5.0, *(lost for _, lost in shown.values())])
+    in_points = {method: (x / 100 * 0.8 * width, y / most * 0.7 * height) for method, (x, y) in shown.items()}
+    taken = list(in_points.values())  # no number covers a mark
+    for number, method in enumerate(methods, start=1):
+        if method in shown:
             kept(ax, figures, method, level, asked, harm)
-            at = 100 * of[asked], of[harm]
-            aside = _free(placed, at[0] / 100 * 0.8 * width, at[1] / most * 0.7 * height)
-            ax.annotate(str(number), at, aside, textcoords="offset points", fontsize=8, ha="center", va="center")
+            aside = _free(taken, *in_points[method])
+            ax.annotate(
+                str(number), shown[method], aside, textcoords="offset points", fontsize=8, ha="center", va="center"
+            )
     if asked == "forget_mcq":
         ax.axvline(100 * CHANCE, color="0.6", linewidth=0.8, linestyle=":")
         ax.annotate("chance", (100 * CHANCE, 0.96), xycoords=("data", "axes fraction"), color="0.3", fontsize=8)
     ax.set_xlim(-3, 105)
 
 
-def _free(placed: list[tuple[float, float]], x: float, y: float) -> tuple[float, float]:
+def _free(taken: list[tuple[float, float]], x: float, y: float) -> tuple[float, float]:
     """The nearest place around a point where no number is yet, as an offset in points; the place is then taken."""
-    around = [(r * np.cos(a), r * np.sin(a)) for r in (10, 18, 26, 34) for a in np.linspace(0, 2 * np.pi, 12, False)]
-    free = [(dx, dy) for dx, dy in around if all(abs(x + dx - u) > 11 or abs(y + dy - v) > 9 for u, v in placed)]
+    around = [(r * np.cos(a), r * np.sin(a)) for r in (12, 20, 28, 38, 48) for a in np.linspace(0, 2 * np.pi, 12, False)]
+    free = [(dx, dy) for dx, dy in around if all(abs(x + dx - u) > 11 or abs(y + dy - v) > 9 for u, v in taken)]
     dx, dy = free[0] if free else around[0]
-    placed.append((x + dx, y + dy))
+    taken.append((x + dx, y + dy))
     return dx, dy
 
 
@@ -195,7 +198,7 @@ def kept(ax: Axes, figures: Figures, method: str, level: str, asked: str, harm: 
     means, stderrs = (of(f"unlearning/{method}/{level}") for of in (figures.means, figures.stderrs))
     kind = kind_of(method)
     colour, marker = LOOKS[kind]
-    ax.errorbar(
+    drawn = ax.errorbar(
         100 * means[asked],
         means[harm],
         xerr=INTERVAL * 100 * stderrs.get(asked, 0),
@@ -207,6 +210,8 @@ def kept(ax: Axes, figures: Figures, method: str, level: str, asked: str, harm: 
         elinewidth=0.8,
         zorder=3,
     )
+    for bars in drawn[2]:
+        bars.set_alpha(0.4)
 
 
 class LegendLine(NamedTuple):

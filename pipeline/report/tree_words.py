@@ -65,9 +65,8 @@ def _group(tree: Mapping[str, Any], level: str, k: int) -> str:
     latents = f"{tree['size'][k]} latents" if tree["size"][k] > 1 else f"latent {tree['latent'][k]}"
     share = tree["targets"][level][k][0]
     about = f" Its words: {words}." if words else ""
-    return (
-        f"Most of it is done by node {tree['id'][k]} ({latents}): {share} % of its activation is on the target.{about}"
-    )
+    led = "The group that does most alone is" if tree["cutting"].get(k) else "The group most active on the target is"
+    return f"{led} node {tree['id'][k]} ({latents}): {share} % of its activation is on the target.{about}"
 
 
 def _elsewhere(tree: Mapping[str, Any], level: str, k: int) -> list[str]:

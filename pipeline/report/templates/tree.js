@@ -206,7 +206,9 @@
     draw();
     panel.describe(then);
   }
-  const around = (k) => above(k).find((p) => data.size[p] >= ROOM) ?? top;
+  // The largest branch around `k` that is read at a glance; where a spine leaps over that, the next larger one.
+  const around = (k) => above(k).filter((p) => data.size[p] <= 3 * ROOM && data.size[p] > data.size[k]).pop() ??
+    above(k).find((p) => data.size[p] >= ROOM) ?? top;
   const up = () => { if (state.root !== top) zoom(data.parent[state.root], state.root); };
   const beside = (k, step) => {
     const all = children[data.parent[k]] ?? [k];
