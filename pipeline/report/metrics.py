@@ -16,8 +16,9 @@ _WHOLE = {
     "hierarchy": ("cophenetic_correlation", "topic_ami_document"),
 }
 _OF_CUTS = ("groups", "stability_ari", "coherence_lift")
-_OF_EDITS = ("forget_mcq", "sibling_drop", "other_drop", "general_drop")
-_BRIEFLY = ("forget_mcq", "sibling_drop")  # of the targets that the page does not begin with
+_DRAWN = ("forget_mcq", "sibling_drop", "other_drop", "general_drop")
+_OF_EDITS = _DRAWN[:3]
+_BRIEFLY = "weights", "tree"  # the roles that the targets have with which the page does not begin
 _CURVES = ("step", "explained_variance", "l0", "dead_share", "loss")
 
 
@@ -30,8 +31,8 @@ def metrics(evidence: Evidence) -> dict[str, float]:
     for level in evidence.levels():
         for role, method in _roles(evidence, level).items():
             means = evidence.means(f"unlearning/{method}/{level}")
-            of_level = _OF_EDITS if level == main_level(evidence) else _BRIEFLY
-            found |= {f"{level}.{role}.{name}": means.get(name) for name in of_level}
+            if level == main_level(evidence) or role in _BRIEFLY:
+                found |= {f"{level}.{role}.{name}": means.get(name) for name in _OF_EDITS}
     return {name: round(value, 4) for name, value in found.items() if value is not None}
 
 
@@ -53,7 +54,7 @@ def trade_off_rows(evidence: Evidence) -> str:
     rows = []
     for method in evidence.methods(level):
         means = evidence.means(f"unlearning/{method}/{level}")
-        rows.append({"method": method, "kind": kind_of(method)} | {name: means.get(name) for name in _OF_EDITS})
+        rows.append({"method": method, "kind": kind_of(method)} | {name: means.get(name) for name in _DRAWN})
     return as_csv(rows)
 
 

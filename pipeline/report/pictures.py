@@ -186,7 +186,9 @@ def numbered(ax: Axes, figures: Figures, methods: Sequence[str], level: str, ask
 
 def _free(taken: list[tuple[float, float]], x: float, y: float) -> tuple[float, float]:
     """The nearest place around a point where no number is yet, as an offset in points; the place is then taken."""
-    around = [(r * np.cos(a), r * np.sin(a)) for r in (12, 20, 28, 38, 48) for a in np.linspace(0, 2 * np.pi, 12, False)]
+    around = [
+        (r * np.cos(a), r * np.sin(a)) for r in (12, 20, 28, 38, 48) for a in np.linspace(0, 2 * np.pi, 12, False)
+    ]
     free = [(dx, dy) for dx, dy in around if all(abs(x + dx - u) > 11 or abs(y + dy - v) > 9 for u, v in taken)]
     dx, dy = free[0] if free else around[0]
     taken.append((x + dx, y + dy))

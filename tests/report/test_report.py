@@ -265,7 +265,7 @@ def test_metrics_are_flat_and_few(made: Written) -> None:
     assert all(type(value) is float for value in found.values()) and len(found) < 40
     assert found["sae.explained_variance"] == 0.8
     assert found["entity.guard.other_drop"] == found["entity.tree.other_drop"] == 1.0
-    assert "topic.guard.other_drop" not in found and found["topic.guard.forget_mcq"] == 0.47
+    assert "topic.guard.forget_mcq" not in found and found["topic.tree.forget_mcq"] == 0.27
     assert training_rows(evidence).splitlines()[:2] == [
         "step,explained_variance,l0,dead_share,loss",
         "1,0.1,3.0,0.0,1.0",
