@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent
 DATA, RUNS = ROOT / "data", ROOT / "runs"
 ERROR, RAN = DATA / "error.txt", DATA / "ran.txt"  # written by stages/__init__.py
 SAE_BENCH = DATA / "evaluation" / "sae_bench" / "summary.json"  # written by stages/evaluate.py
+FOUND = DATA / "times" / "report.json"  # written by stages/__init__.py
 EXPORTED_FILES = DATA / "final_info.json", DATA / "params.yaml", ROOT / "dvc.lock"
 EXPORTED_FOLDERS = DATA / "report", DATA / "times"
 
@@ -50,6 +51,7 @@ def main() -> None:
         full = reason.errno in (errno.ENOSPC, errno.EDQUOT)
         sys.exit(f"error: {f'the disk that holds {ROOT} is full; make room, and run again' if full else reason}")
     print(f"{out_dir.name}: results are in {out_dir}")
+    print(f"found: {finding()}\nopen this: {out_dir / 'report' / 'index.html'}")
     if failed := failed_evals():
         reasons = "; ".join(f"sae-bench's {name} failed: {' '.join(reason.split())}" for name, reason in failed.items())
         print(f"error: {reasons}; all else is in {out_dir}, and the same command tries again", file=sys.stderr)
@@ -161,6 +163,11 @@ def reproduce() -> str:
     restored = [name for name in changed if name not in ran]
     sentence = f"ran {', '.join(ran[1:])}" if ran[1:] else "nothing reran"
     return f"{sentence}; restored from the cache: {', '.join(restored)}" if restored else sentence
+
+
+def finding() -> str:
+    """What the run found, in the sentence that stage `report` ended with."""
+    return json.loads(FOUND.read_text(encoding="utf-8"))["summary"]
 
 
 def failed_evals() -> dict[str, str]:

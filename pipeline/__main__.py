@@ -158,13 +158,22 @@ def _add_compare(commands: Any) -> None:
     form = compare.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print Markdown tables")
     form.add_argument("--json", action="store_true", help="print JSON, for programs")
+    form.add_argument("--page", type=Path, metavar="FILE", help="write one HTML page, to be opened in a browser")
     compare.set_defaults(run=_compare)
 
 
 def _compare(given: argparse.Namespace) -> None:
     from pipeline.report.comparison import as_markdown, comparison, read_runs
 
-    content = comparison(read_runs(given.runs))
+    runs = read_runs(given.runs)
+    if given.page:
+        from pipeline.core.files import write_text
+        from pipeline.report.comparison_page import comparison_page
+
+        write_text(given.page, comparison_page(runs))
+        print(f"{given.page} compares {', '.join(run.name for run in runs)}; open it in a browser")
+        return
+    content = comparison(runs)
     _show(as_markdown(content) if given.markdown else content, given.json)
 
 

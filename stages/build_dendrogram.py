@@ -22,7 +22,7 @@ def main() -> str:
     seed = read_section(PARAMS, RunSettings, "run").seed
     settings = read_section(PARAMS, DendrogramSettings, "dendrogram")
     cuts = cut_correlations(settings.threshold, settings.levels)
-    said = []
+    joined: dict[str, str] = {}
     with building(DENDROGRAM) as partial:
         for scale in ("token", "document"):
             correlation = read_correlation(CORRELATION, scale)
@@ -35,10 +35,20 @@ def main() -> str:
             found = stability.as_json(tree, settings.bootstraps)
             write_json(folder / "stability.json", {**about, **found})
             write_json(folder / "parents.json", {**about, "edges": parents})
-            said.append(f"{scale}: {found['summary']}, {len(parents)} parent edges")
+            print(f"{scale}: {found['summary']}, {len(parents)} parent edges", flush=True)
+            groups, agreement = _listed(found, "groups", "d"), _listed(found, "ari", ".2f")
+            joined[scale] = (
+                f"the tree by {scale} joins {tree.n_leaves:,} latents; its cuts have {groups} groups, which agree with "
+                f"those of resampled documents by {agreement} (1 is the same, 0 chance)"
+            )
         shutil.copytree(partial / settings.scale, partial, dirs_exist_ok=True)
         write_sums(partial)
-    return "; ".join(said)
+    return joined[settings.scale]
+
+
+def _listed(found: dict, name: str, form: str) -> str:
+    """``44, 88, 99``: one figure of every cut, the coarsest first."""
+    return ", ".join(f"{row[name]:{form}}" for row in found["cuts"])
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ def main() -> str:
     )
     store = ActivationStore.open(Path("data/activations.zarr"))
     return (
-        f"{store.n_tokens:,} tokens of {store.attributes['hook_point']}, {store.d_model} wide, "
-        f"in {len(store.windows)} windows, mean norm {store.mean_norm:.1f}"
+        f"the store holds {store.n_tokens:,} tokens of {store.attributes['hook_point']}, {store.d_model} numbers each, "
+        f"in {len(store.windows)} windows; their mean norm is {store.mean_norm:.1f}"
     )
 
 

@@ -37,11 +37,12 @@ def main() -> str:
             print(f"{source.scale}: {plan}", flush=True)
             result = correlate(source, similarity, floor, settings.alpha, plan)
             write_correlation(partial, result, {"alpha": settings.alpha, "plan": str(plan)})
-            said.append(result.census(settings.alpha))
+            print(result.census(settings.alpha), flush=True)
+            said.append(f"{int(result.significant.sum()):,} by {source.scale}")
             if settings.dense:
                 plan = write_dense(partial, source, result, memory_mib, hands)
                 print(f"{source.scale}, dense: {plan}", flush=True)
-    return "; ".join(said)
+    return f"the pairs of latents that fire together more than chance allows are {' and '.join(said)}"
 
 
 if __name__ == "__main__":

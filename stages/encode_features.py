@@ -24,7 +24,10 @@ def main() -> str:
         encode_store(store, dictionary, folder, provenance, device)
     codes = CodesStore.open(Path("data/features.zarr"))
     silent = int((codes.latent_counts() == 0).sum())
-    return f"{codes.nnz / codes.n_tokens:.1f} latents per token on {codes.n_tokens:,} tokens, {silent} never active"
+    return (
+        f"{codes.nnz / codes.n_tokens:.1f} latents are active per token on {codes.n_tokens:,} tokens; {silent} latents "
+        "never are"
+    )
 
 
 if __name__ == "__main__":

@@ -82,8 +82,8 @@ def main() -> str:
     failed = "".join(f"; sae-bench {name} failed: {reason}" for name, reason in summary["failed"].items())
     m, s = language_model["means"], sae["means"]
     return (
-        f"held-out cloze {m.get('heldout_cloze', float('nan')):.1%}, explained variance {s['explained_variance']:.3f}, "
-        f"L0 {s['l0']:.1f}, {len(unlearning)} outcomes{failed}"
+        f"the unedited model completes {m.get('heldout_cloze', float('nan')):.1%} of the test facts, the dictionary "
+        f"explains {s['explained_variance']:.1%} of the variance, and {len(unlearning)} edits are measured{failed}"
     )
 
 

@@ -32,8 +32,8 @@ def main() -> str:
             inputs.append(Path(model.source).expanduser())
     held = contents(inputs) | from_packages(params)
     local = {"inputs": held, "dictionary": contents(path for path in dictionary if path.exists())}
-    write_text(PARAMS, as_yaml({**params.plain(), **local}))
-    return f"{PARAMS} is valid"
+    write_text(PARAMS, as_yaml({**params.plain(), **local, "name": name or ""}))  # only the report lists the name
+    return f"the configuration is valid and stands in {PARAMS}"
 
 
 def from_packages(params: Params) -> dict[str, str]:

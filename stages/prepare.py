@@ -45,7 +45,7 @@ def main() -> str:
         if language_model.layer_sweep:
             said += f"; {find_layer(folder, corpus_folder, seed)}"
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in corpus["counts"].items())
-    return f"{counts}; {said}"
+    return f"the corpus has {counts}; {said}"
 
 
 def make_corpus(settings: CorpusSettings, seed: int, folder: Path) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def write_model(settings: LanguageModelSettings, seed: int, corpus: Path, folder
             "inputs": read_yaml(PARAMS)["inputs"],  # what lies in a local folder, so that later stages see changes
         }
         write_json(folder / "reference.json", reference)
-        return f"model {settings.source}"
+        return f"the model is {settings.source}"
     texts = [row["text"] for row in read_jsonl(corpus / "train.jsonl")]
     probes = list(read_jsonl(corpus / "probes.jsonl"))
     tokenizer = train_tokenizer(texts, settings.tiny.tokenizer, settings.tiny.vocab_size)
@@ -83,7 +83,10 @@ def write_model(settings: LanguageModelSettings, seed: int, corpus: Path, folder
     write_json(folder / "training.json", [check._asdict() for check in checks])
     write_sums(folder)
     last = checks[-1]
-    return f"tiny model: {last.tokens:,} tokens, dev cloze {last.cloze:.1%}, choice {last.choice:.1%}"
+    return (
+        f"the model trained here read {last.tokens:,} tokens, completes {last.cloze:.1%} of the dev facts and chooses "
+        f"{last.choice:.1%} right among four options"
+    )
 
 
 def write_converted(settings: LanguageModelSettings, corpus: Path, folder: Path) -> str:
@@ -113,7 +116,7 @@ def ask_what_it_knows(folder: Path, corpus: Path, targets: Mapping[str, tuple[st
     for sentence in unknown_beside(facts, targets):
         print(f"WARNING: {sentence}", file=sys.stderr, flush=True)
     asked = [fact for fact in facts if fact.path and fact.kind != "copying"]
-    return f"knows {sum(fact.known for fact in asked):,} of {len(asked):,} facts"
+    return f"the model knows {sum(fact.known for fact in asked):,} of {len(asked):,} facts"
 
 
 def find_layer(folder: Path, corpus: Path, seed: int) -> str:

@@ -6,8 +6,10 @@ from pipeline.codes.words import WORDS
 from pipeline.core.files import building, read_json, write_json, write_text
 from pipeline.core.settings import read_section, read_sections
 from pipeline.report.comparison import curves
-from pipeline.report.evidence import hashes, read_evidence, versions
+from pipeline.report.evidence import hashes, made_now, read_evidence, versions
 from pipeline.report.final_info import collect
+from pipeline.report.finding import finding, main_level
+from pipeline.report.metrics import metrics, trade_off_rows, training_rows
 from pipeline.report.page import page
 from pipeline.report.pictures import save_pictures, tradeoffs, training_curves, tree_in_training
 from pipeline.report.reading import SHOWN_GROUPS, named, read_codes
@@ -36,9 +38,8 @@ TIMES = [
 
 def main() -> str:
     settings = read_section(PARAMS, ReportSettings, "report")
-    evidence = read_evidence(
-        EVALUATION, UNLEARNING, DENDROGRAM, SAE, CORPUS, TIMES, BASELINES, read_sections(PARAMS, without="machine")
-    )
+    params = read_sections(PARAMS, without="machine")
+    evidence = read_evidence(EVALUATION, UNLEARNING, DENDROGRAM, SAE, CORPUS, TIMES, BASELINES, params)
     final_info = collect(evidence.entries, evidence.sae_bench, evidence.baselines.seed)
     reading, tree = read_codes(FEATURES, MODEL, CORPUS, read_json(UNLEARNING / "targets.json")), load_tree(DENDROGRAM)
     clamped = evidence.clamped_latents()
@@ -55,12 +56,15 @@ def main() -> str:
     with building(REPORT) as folder:
         save_pictures(folder, pictures)
         names = named(evidence, reading, SHOWN_GROUPS, WORDS)
-        html = page(evidence, names, explorable, folder, versions(), made_of)
+        html = page(evidence, names, explorable, folder, versions(), made_of, made_now(params["name"], Path()))
         write_text(folder / "index.html", html)
         write_json(folder / "curves.json", curves(evidence))
+        write_text(folder / "training.csv", training_rows(evidence))
+        write_text(folder / "tradeoff.csv", trade_off_rows(evidence))
         write_json(folder / "words.json", words_of_all(tree, reading, explorable, WORDS))
     write_json(Path("data/final_info.json"), final_info)
-    return f"{len(final_info)} entries of figures, {len(pictures)} plots, a page of {len(html) / 1e6:.1f} MB"
+    write_json(Path("data/metrics.json"), metrics(evidence))
+    return finding(evidence, main_level(evidence))
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def main() -> str:
     if not final:
         return f"process {rank()} took part"
     return (
-        f"{settings.pretrained or settings.architecture}: explained variance {final['explained_variance']:.3f}, "
-        f"L0 {final['l0']:.1f}, dead {final['dead_share']:.1%}"
+        f"the {settings.pretrained or settings.architecture} dictionary explains {final['explained_variance']:.1%} of "
+        f"the variance with {final['l0']:.1f} active latents per token; {final['dead_share']:.1%} never fire"
     )
 
 

@@ -50,9 +50,13 @@ def main() -> str:
             kept.keep(cell.folder, *name_of(cell, targets))
         if sources.documents.exists() and not read:
             kept.keep(sources.documents, "documents")
-        best = [f"{cell.method}/{cell.level} {best_objective(cell):.2f}" for cell in cells]
+        best: dict[str, tuple[float, str]] = {}
+        for cell in cells:
+            found = best_objective(cell), cell.method
+            best[cell.level] = min(best.get(cell.level, found), found)
     kept.forget_others()
-    return f"dev objective (0 is perfect): {', '.join(best)}"
+    said = (f"{method} at the {level} ({value:.2f})" for level, (value, method) in best.items())
+    return f"{len(cells)} edits were chosen on dev; the best by its objective (0 is perfect) is {', '.join(said)}"
 
 
 def name_of(cell: Cell, targets: Mapping[str, Node]) -> tuple[str, str, Node]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
+from pipeline.core.yaml_text import read_yaml
 
 # What each stage leaves in data/, in the order of the stages.
 OUTPUTS = {
@@ -20,7 +21,7 @@ OUTPUTS = {
     "build_dendrogram": ("dendrogram",),
     "unlearn": ("unlearning",),
     "evaluate": ("evaluation",),
-    "report": ("report", "final_info.json"),
+    "report": ("report", "final_info.json", "metrics.json"),
 }
 
 
@@ -37,13 +38,22 @@ def overview(data: Path) -> dict[str, Any]:
     stages = [_stage(data, stage, outputs) for stage, outputs in OUTPUTS.items()]
     if not any(row["MB"] for row in stages):
         raise PipelineError(f"{data} holds no output of a stage; run `uv run python experiment.py --out_dir=run_1`")
-    return {"data": str(data), "stages": stages, "to try next": suggestions(data)}
+    return {"data": str(data), **_found(data), "stages": stages, "to try next": suggestions(data)}
+
+
+def _found(data: Path) -> dict[str, str]:
+    """The run whose results these are, and what it found in a sentence, once there is a report."""
+    times, params = data / "times/report.json", data / "params.yaml"
+    if not times.exists() or not params.exists():
+        return {}
+    return {"run": read_yaml(params).get("name") or "params.yaml", "found": read_json(times)["summary"]}
 
 
 def drawn_overview(content: Mapping[str, Any]) -> str:
     """A line for each stage, as wide as the terminal, and one for each command."""
     columns = shutil.get_terminal_size().columns
-    lines = [f"{content['data']} holds, stage by stage:"]
+    lines = [f"{content['run']}: {content['found']}", ""] if "found" in content else []
+    lines.append(f"{content['data']} holds, stage by stage:")
     for row in content["stages"]:
         start = f"  {row['stage']:17}  {row['wrote']:22}  {_in_units(row['MB']):>11}  "
         lines.append(start + textwrap.shorten(row["in short"], max(20, columns - len(start)), placeholder=" …"))
@@ -62,15 +72,16 @@ def suggestions(data: Path) -> list[dict[str, str]]:
 
     if not all((data / name).exists() for outputs in OUTPUTS.values() for name in outputs):
         suggest("uv run dvc repro", "makes what is missing")
-    suggest(f"{door} inspect corpus", "the nodes that `unlearning.targets` can name", "corpus")
-    suggest(f"{door} inspect activations", "the activation store", "activations.zarr", "model")
-    suggest(f"{door} inspect sae", "the dictionary", "sae")
+    suggest(str(data / "report/index.html"), "the report; open it in a browser", "report")
+    suggest(f'{door} ask "The capital of Italy is"', "how the model goes on, before and after each edit", "unlearning")
+    suggest(f"{door} inspect corpus", "the nodes that `unlearning.targets` can name: what could be forgotten", "corpus")
+    for edit in sorted((data / "unlearning").glob("*/*/edit.json"))[:1]:
+        suggest(f"{door} inspect edit {edit.parent.parent.name}/{edit.parent.name}", "one edit", "dendrogram")
     suggest(f"{door} inspect dendrogram --level 2", "the tree of latents", "dendrogram")
     for kind, number in _first_merge(data / "dendrogram").items():
         suggest(f"{door} inspect {kind} {number}", f"one {kind} of the tree", "model", "sae", "features.zarr")
-    for edit in sorted((data / "unlearning").glob("*/*/edit.json"))[:1]:
-        suggest(f"{door} inspect edit {edit.parent.parent.name}/{edit.parent.name}", "one edit", "dendrogram")
-    suggest(str(data / "report/index.html"), "the report; open it in a browser", "report")
+    suggest(f"{door} inspect sae", "the dictionary", "sae")
+    suggest(f"{door} inspect activations", "the activation store", "activations.zarr", "model")
     return found
 
 

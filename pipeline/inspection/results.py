@@ -79,5 +79,5 @@ def _words(grove: Grove, latents: list[int], most: int = 4) -> str:
 
 def _figures(entry: dict[str, Any]) -> dict[str, str]:
     """Means with half a 95 % interval."""
-    interval = {name: f" ± {1.96 * error:.2g} (95 %)" for name, error in entry["stderrs"].items()}
+    interval = {name: f" ± {1.96 * error:.2g}" for name, error in entry["stderrs"].items()}
     return {name: f"{value:.4g}{interval.get(name, '')}" for name, value in entry["means"].items()}

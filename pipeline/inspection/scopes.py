@@ -111,23 +111,39 @@ def telling_words(documents: Documents, inside: list[int], most: int = 8) -> lis
     return [str(counts.vocabulary[v]) for v in np.argsort(-lift_v, kind="stable")[:most] if lift_v[v] > 0]
 
 
+class Likest(NamedTuple):
+    """The node of the labelled text whose residual is most like all examples, with its least cosine to them."""
+
+    node: Node
+    cosine: float
+
+
+def likest(documents: Documents, given: list[Example], settings: ScopeSettings) -> Likest:
+    """Where the examples themselves are taken to lie."""
+    labelled = _labelled(documents)
+    cosine_x = least_cosine(documents.form(centred, settings), labelled, [given])[:, 0]
+    best = int(cosine_x.argmax())
+    return Likest(tuple(documents.paths[labelled[best]]), float(cosine_x[best]))
+
+
+def _labelled(documents: Documents) -> np.ndarray:
+    return np.array([x for x in range(documents.n_pool, len(documents.rows)) if documents.paths[x]], np.int64)
+
+
 def other_nodes(
     documents: Documents, given: list[Example], levels: Sequence[str], settings: ScopeSettings
 ) -> dict[str, dict[Node, list[Example]]]:
     """By level, each labelled node with two of its texts, but not the node that the examples themselves lie in.
 
-    That one is taken to be the node of the labelled text whose residual is most like all examples. The two texts
-    come from different children where the node has them.
+    The two texts come from different children where the node has them.
     """
-    labelled = np.array([x for x in range(documents.n_pool, len(documents.rows)) if documents.paths[x]], np.int64)
-    resid_xd = documents.form(centred, settings)
-    closest = labelled[least_cosine(resid_xd, labelled, [given])[:, 0].argmax()]
+    labelled, own = _labelled(documents), likest(documents, given, settings).node
     found: dict[str, dict[Node, list[Example]]] = {}
     for depth, level in enumerate(levels, start=1):
         of_node: dict[Node, dict[Node, int]] = {}
         for x in labelled.tolist():
             path = documents.paths[x]
-            if len(path) == len(levels) and path[:depth] != documents.paths[closest][:depth]:
+            if len(path) == len(levels) and path[:depth] != own[:depth]:
                 child = path[: depth + 1] if depth < len(levels) else (*path, str(x))
                 of_node.setdefault(path[:depth], {}).setdefault(child, x)
         found[level] = {
@@ -154,7 +170,20 @@ def find_scopes(data: Path, examples: Sequence[str], retriever: str) -> Found:
     levels = list(read_json(data / "corpus/corpus.json")["nodes"])
     labelled = other_nodes(documents, given, levels, settings)
     found = candidates(documents, given, labelled, settings, retriever)
-    return Found([line for candidate in found for line in _described(documents, candidate)], doubt(found))
+    own, unsure = likest(documents, given, settings), doubt(found)
+    lines = [_named(own, found, unsure)]
+    return Found([*lines, *(line for of in found for line in _described(documents, of, own.node, levels))], unsure)
+
+
+def _named(own: Likest, found: list[Candidate], unsure: str | None) -> str:
+    """The scopes in words: where the examples seem to lie, and how sure that is."""
+    if unsure:
+        return "Uncertain: what follows is a ranking, and the examples hardly support it."
+    sizes = ", ".join(f"the {of.level} ({len(of.documents)} documents)" for of in found)
+    return (
+        f"The examples read most like {' / '.join(own.node)} (cosine {own.cosine:.2f}). They could mean {sizes}; "
+        "which of these is yours to say."
+    )
 
 
 def _documents(data: Path, examples: Sequence[str]) -> Documents:
@@ -171,12 +200,13 @@ def _documents(data: Path, examples: Sequence[str]) -> Documents:
     return open_documents(data / "corpus", trees, reading, seed, examples, of_examples)
 
 
-def _described(documents: Documents, candidate: Candidate) -> list[str]:
-    """A candidate in lines of text."""
+def _described(documents: Documents, candidate: Candidate, own: Node, levels: list[str]) -> list[str]:
+    """A candidate in lines of text, under the name of the known node that it is most like."""
+    name = " / ".join(own[: levels.index(candidate.level) + 1])
     near = ", ".join(f"{'/'.join(node)} {share:.2f}" for node, share in candidate.siblings)
     nodes = ", ".join(f"group {e.node} ({e.latents} latents, z {e.least:.1f})" for e in candidate.evidence)
     return [
-        f"{candidate.level}: {len(candidate.documents)} documents; words: {', '.join(candidate.words)}",
+        f"{candidate.level}, near {name}: {len(candidate.documents)} documents; words: {', '.join(candidate.words)}",
         f"  nearest outside: {near}",
         f"  shared: {nodes}",
         *(f"  + {documents.rows[x]['text']}" for x in candidate.documents[:3]),

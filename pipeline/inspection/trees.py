@@ -50,10 +50,17 @@ def merge(tree: FeatureTree, number: int) -> Node:
 
 
 def path_to_root(grove: Grove, node: int) -> list[dict[str, Any]]:
-    """The merges above a node, the nearest first."""
-    tree, path = grove.tree, []
+    """Of the merges above a node the nearest, then each that holds twice the latents of the last shown, and the root.
+
+    A spine takes up one latent after the other; ``merges`` counts what each row stands for.
+    """
+    tree, path, passed, shown = grove.tree, [], 0, 0
     while (node := int(tree.parents[node])) >= 0:
-        path.append({"group": node, **_described(tree, node), "words": grove.node_words(node)})
+        passed += 1
+        if tree.sizes[node] >= 2 * shown or tree.parents[node] < 0:
+            row = {"group": node, "merges": passed, **_described(tree, node), "words": grove.node_words(node)}
+            path.append(row)
+            passed, shown = 0, tree.sizes[node]
     return path
 
 

@@ -27,13 +27,28 @@ class Run(Figures):
     params: dict[str, Any]
     curves: dict[str, Any]
 
+    def levels(self) -> list[str]:
+        return [level for level in self.params["corpus"]["levels"] if self.methods(level)]
+
+    def target(self, level: str) -> str:
+        """As a path; of a run made before curves.json held it, what params.yaml names."""
+        named = self.params.get("unlearning", {}).get("targets", {}).get(level, "")
+        return " / ".join(self.curves.get("targets", {}).get(level, [str(named)]))
+
+    def candidates(self, method: str, level: str) -> list[dict[str, Any]]:
+        return self.curves.get("sweeps", {}).get(f"{method}/{level}", [])
+
+    def setting(self, method: str, level: str) -> dict[str, Any]:
+        return {}
+
 
 def curves(evidence: Evidence) -> dict[str, Any]:
-    """Content of ``report/curves.json``, which travels with a run: training, snapshots of the tree, dev sweeps by
-    ``<method>/<level>``."""
+    """Content of ``report/curves.json``, which travels with a run: training, snapshots of the tree, targets, dev sweeps
+    by ``<method>/<level>``."""
     return {
         "training": evidence.training["curves"],
         "snapshots": evidence.training["snapshots"],
+        "targets": evidence.corpus["targets"],
         "sweeps": {
             f"{method}/{level}": [{name: row[name] for name in _SWEPT} for row in cell.candidates]
             for (method, level), cell in evidence.cells.items()
@@ -54,7 +69,7 @@ def read_run(folder: Path) -> Run:
     return Run(
         entries=read_json(folder / "final_info.json"),
         name=folder.resolve().name,
-        params=read_yaml(folder / "params.yaml"),
+        params={key: of for key, of in read_yaml(folder / "params.yaml").items() if key != "name"},
         curves=read_json(curves) if curves.exists() else {},
     )
 

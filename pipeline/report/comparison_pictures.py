@@ -1,7 +1,6 @@
 """Pictures of several runs: training, the tree's stability and coherence, forgetting against damage."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,11 +8,10 @@ from matplotlib.figure import Figure
 from pipeline.report.comparison import Run, levels
 from pipeline.report.evidence import INTERVAL
 from pipeline.report.methods import in_order
-from pipeline.report.pictures import curve, frame, kept, literal, look, new_picture, sweep
+from pipeline.report.pictures import ASKED, HARMS, curve, legend, legend_lines, literal, look, new_picture, numbered
 
 _CURVES = {"explained_variance": "explained variance", "l0": "active latents per token (L0)"}
 _TREE = {"stability_ari": "stability of the groups (ARI)", "coherence_lift": "coherence lift on held-out text"}
-_IN_A_LINE = 4  # methods in the legend
 
 
 def comparison_pictures(runs: Sequence[Run]) -> dict[str, Figure]:
@@ -65,41 +63,27 @@ def _cut(ax: Axes, runs: Sequence[Run], name: str, cut: str, number: int) -> Non
 
 
 def forgetting(runs: Sequence[Run], level: str) -> Figure:
-    """One panel a run: choice left on the target against the siblings' loss; lower left is better.
+    """Two rows, a panel a run: multiple choice left on the target against what siblings and other knowledge lose.
 
-    Small: candidates on dev, a line joins those that no other beats. Large: the kept edit on test with 95 % intervals.
+    The kept edits on test with 95 % intervals, numbered; lower left is better.
     """
     measured = [run for run in runs if run.methods(level)]
-    columns = min(4, len(measured))
-    rows = -(-len(measured) // columns)
+    harms = [harm for harm in HARMS if any(harm in run.means(f"unlearning/none/{level}") for run in measured)]
     order = in_order(list(dict.fromkeys(method for run in measured for method in run.methods(level))))
-    legend = 0.2 * -(-len(order) // _IN_A_LINE)  # inches
-    picture, axes = new_picture(max(2.9 * columns, 6), 2.9 * rows + legend, rows, columns)
-    for ax, run in zip(axes, measured, strict=False):
-        for number, method in enumerate(order):
-            candidates = run.curves.get("sweeps", {}).get(f"{method}/{level}", [])
-            sweep(ax, candidates, "forget_mcq", "sibling_drop", look(number))
-            kept(ax, run, method, level, "forget_mcq", "sibling_drop", look(number))
-        frame(ax, "forget_mcq", (0, 5, 20, 100))
-        ax.set_ylim(-5, 110)
+    lines, columns = legend_lines(order), len(measured)
+    size = max(3.2 * columns, 9.4), 3.4 * len(harms) + 0.19 * len(lines)
+    picture, axes = new_picture(*size, len(harms) or 1, columns)
+    for k, ax in enumerate(axes):
+        run, harm = measured[k % columns], (harms or list(HARMS))[k // columns]
+        numbered(ax, run, order, level, "forget_mcq", harm)
         ax.set_title(literal(run.name))
-    for ax in axes[len(measured) :]:
-        ax.set_visible(False)
-    for ax in axes[::columns]:
-        ax.set_ylabel("siblings' loss, points")
-    for ax in axes[len(measured) - columns : len(measured)]:
-        ax.set_xlabel("still chosen out of four, %")
-    picture.suptitle(f"{literal(level)}: what was forgotten, what was broken (dotted: chance)", fontsize=10.5)
-    handles, labels = _legend(axes)
-    picture.legend(handles, labels, loc="outside lower center", ncols=_IN_A_LINE, fontsize=8.5)
+        ax.set_xlabel(ASKED["forget_mcq"])
+        ax.set_ylabel(HARMS[harm] if k % columns == 0 else "")
+    for row in range(len(harms)):
+        together = axes[row * columns : (row + 1) * columns]
+        bounds = [ax.get_ylim() for ax in together]
+        for ax in together:
+            ax.set_ylim(min(low for low, _ in bounds), max(high for _, high in bounds))
+    picture.suptitle(f"{literal(level)}: what was forgotten, what was damaged (dotted: chance)", fontsize=10.5)
+    legend(picture, lines)
     return picture
-
-
-def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
-    """Every method once, wherever it was drawn, in the order of the tables."""
-    known: dict[str, Any] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            known.setdefault(label, handle)
-    names = in_order(list(known))
-    return [known[name] for name in names], names

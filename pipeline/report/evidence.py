@@ -1,8 +1,11 @@
 """All that the report speaks of, read once: what the stages found, and what made it."""
 
+import datetime
 import hashlib
 import importlib.metadata
 import platform
+import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +21,26 @@ PACKAGES = ("torch", "transformers", "sae-lens", "sae-bench", "numpy", "scipy", 
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Entries of final_info.json: ``{key: {"means", "stderrs", ...}}``."""
+class Figures(ABC):
+    """Entries of final_info.json, ``{key: {"means", "stderrs", ...}}``, and what is known of how edits were chosen."""
 
     entries: dict[str, dict[str, Any]]
+
+    @abstractmethod
+    def levels(self) -> list[str]:
+        """The levels that have a target, from the coarsest."""
+
+    @abstractmethod
+    def target(self, level: str) -> str:
+        """The node that is to be forgotten, as a path."""
+
+    @abstractmethod
+    def candidates(self, method: str, level: str) -> list[dict[str, Any]]:
+        """What was tried on dev; empty where that was not kept."""
+
+    @abstractmethod
+    def setting(self, method: str, level: str) -> dict[str, Any]:
+        """The setting that dev chose; empty where that was not kept."""
 
     def means(self, key: str) -> dict[str, float]:
         """The means of one entry; empty where it was not computed."""
@@ -58,11 +77,6 @@ class Cell(NamedTuple):
     candidates: list[dict[str, Any]]
     area: float  # under the sweep's curve of what is left against the worst drop, 0 to 1
 
-    @property
-    def objective(self) -> float:
-        """The dev objective of the edit that was kept; 0 is perfect."""
-        return min(row["objective"] for row in self.candidates)
-
 
 class Baselines(NamedTuple):
     """What this run's sparse probing stands beside."""
@@ -93,12 +107,18 @@ class Evidence(Figures):
     params: dict[str, Any]
 
     def levels(self) -> list[str]:
-        """The levels that have a target, from the coarsest."""
         return [level for level in self.corpus["levels"] if level in self.corpus["targets"]]
 
     def target(self, level: str) -> str:
-        """The node that is to be forgotten, as a path."""
         return " / ".join(self.corpus["targets"][level])
+
+    def candidates(self, method: str, level: str) -> list[dict[str, Any]]:
+        cell = self.cells.get((method, level))
+        return cell.candidates if cell else []
+
+    def setting(self, method: str, level: str) -> dict[str, Any]:
+        cell = self.cells.get((method, level))
+        return cell.edit.get("settings", {}) if cell else {}
 
     def cuts(self) -> list[float]:
         """The correlations at which the default tree is cut, the coarsest first."""
@@ -170,6 +190,26 @@ def _cell(folder: Path) -> Cell:
 def versions() -> dict[str, str]:
     """Python and the packages that shape the numbers."""
     return {"Python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+class Made(NamedTuple):
+    """By which run, when and from which state of the code a page was made; ``commit`` is empty outside git."""
+
+    run: str
+    date: str
+    commit: str
+
+
+def made_now(run: str, root: Path) -> Made:
+    """The run's name as it is, today's date, and git's commit with a word on what is not committed."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty=, changed since", "--exclude=*"],
+            cwd=root, capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):  # a clone without .git, a machine without git
+        said = ""
+    return Made(run, datetime.date.today().isoformat(), said)
 
 
 def hashes(files: Sequence[Path]) -> dict[str, str]:

@@ -6,20 +6,25 @@ can break the page.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
-from pipeline.report import tables, tree_tables, verdict
-from pipeline.report.evidence import Evidence
+from pipeline.report import tables, tree_tables, tree_words, verdict
+from pipeline.report.evidence import Evidence, Made
+from pipeline.report.finding import first_screen, order
 from pipeline.report.methods import FAMILIES, WHAT
 from pipeline.report.reading import Named
+from pipeline.report.trade_off import MARKS, trade_off
 
 TEMPLATES = Path(__file__).with_name("templates")
-SCRIPTS = ("tree_colours.js", "page.js")
+COLOURS = 48  # of a picture in the page
+SCRIPTS = ("trade_off.js", "tree_colours.js", "tree_panel.js", "tree.js")
 
 
 def page(
@@ -29,19 +34,29 @@ def page(
     pictures: Path,
     versions: Mapping[str, str],
     hashes: Mapping[str, str],
+    made: Made,
 ) -> str:
     """The whole document; ``pictures`` is the folder of the PNG files that go into it."""
-    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     values = {
+        "pictures": {path.stem: _base64(_small(path)) for path in pictures.glob("*.png")},
+        "judged_by": verdict,
+        "methods": WHAT,
+        "marks": MARKS,
+        "made": made,
+    }
+    values |= forgetting(evidence) | dictionary_and_tree(evidence, named, tree) | provenance(evidence, versions, hashes)
+    return templated("page.html", SCRIPTS, values)
+
+
+def templated(template: str, scripts: Sequence[str], values: Mapping[str, Any]) -> str:
+    """A template with its values, the style and the scripts that it needs."""
+    script = '"use strict";\n' + "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts)
+    own = {
         "css": Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         "script": Markup(script),
         "script_hash": _base64(hashlib.sha256(script.encode()).digest()),  # a browser runs nothing else
-        "pictures": {path.stem: _base64(path.read_bytes()) for path in pictures.glob("*.png")},
-        "judged_by": verdict,
-        "methods": WHAT,
     }
-    values |= forgetting(evidence) | dictionary_and_tree(evidence, named, tree) | provenance(evidence, versions, hashes)
-    return _templates().get_template("page.html").render(values)
+    return _templates().get_template(template).render({**own, **values})
 
 
 def _templates() -> Environment:
@@ -57,6 +72,14 @@ def _templates() -> Environment:
     return templates
 
 
+def _small(picture: Path) -> bytes:
+    """A PNG in few colours: a third of the bytes, and no reader sees it. The folder keeps it as it is."""
+    small = io.BytesIO()
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
@@ -64,19 +87,13 @@ def _base64(content: bytes) -> str:
 def forgetting(evidence: Evidence) -> dict[str, Any]:
     """Values of the parts on targets, methods and families."""
     families = {title: (note, tables.family(evidence, prefix)) for prefix, (title, note) in FAMILIES.items()}
+    screen = first_screen(evidence)
     return {
-        "levels": [
-            {
-                "name": level,
-                "target": evidence.target(level),
-                "before": evidence.means(f"unlearning/none/{level}"),
-                "completions": tables.completions(evidence, level),
-                "outcomes": tables.outcomes(evidence, level),
-                "trade_off": tables.trade_off(evidence, level),
-                "absences": tables.absences(evidence, level),
-            }
-            for level in evidence.levels()
-        ],
+        **screen,
+        "trade_offs": {target["level"]: trade_off(evidence, target["level"]) for target in screen["targets"]},
+        "all_methods": {target["level"]: tables.all_methods(evidence, target["level"]) for target in screen["targets"]},
+        "rest": {target["level"]: tables.rest_of_methods(evidence, target["level"]) for target in screen["targets"]},
+        "absences": {target["level"]: tables.absences(evidence, target["level"]) for target in screen["targets"]},
         "families": families,
         "lacking": [title.split(":")[0].lower() for title, (_, found) in families.items() if found is None],
         "methods_and_threats": tables.methods_and_threats(evidence),
@@ -91,6 +108,7 @@ def dictionary_and_tree(evidence: Evidence, named: Named, tree: Mapping[str, Any
     about |= {"saved as": evidence.sae.get("architecture", "not known")}  # all but TopK: JumpReLU, fixed thresholds
     about |= {key: evidence.sae[key] for key in ("d_in", "d_sae") if key in evidence.sae}
     about |= {key: value for key, value in metadata.items() if key.startswith("hook")}
+    at_targets = {level: it for level in order(evidence) if (it := tree_words.found(evidence, tree, level))}
     return {
         "model": "the small model trained for it" if model == "train" else model,
         "n_latents": evidence.sae["d_sae"],
@@ -107,7 +125,12 @@ def dictionary_and_tree(evidence: Evidence, named: Named, tree: Mapping[str, Any
         "general": tree_tables.general(named.general),
         "chosen": tree_tables.chosen(named.chosen),
         "active": {level: tree_tables.active_groups(tree, level) for level in tree["targets"]},
-        "tree": {**tree, "effects": tables.effects(evidence)},
+        "found": at_targets,
+        "tree": {
+            **tree,
+            "effects": tree_words.effects(evidence),
+            "start": {k: it.start for k, it in at_targets.items()},
+        },
         "most_active": _most_active(tree),
     }
 

@@ -3,17 +3,20 @@
 Colours are those that colour-blind readers tell apart; markers and lines differ too, for prints in grey.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.corpus.settings import CHANCE
 from pipeline.report.evidence import INTERVAL, Evidence, Figures
-from pipeline.report.methods import CATEGORY, in_order, kind_of
+from pipeline.report.methods import CATEGORY, Kind, in_order, kind_of
 
 # Okabe & Ito 2008, those with enough contrast on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -29,23 +32,27 @@ SETTINGS = {
     "svg.hashsalt": "report",  # the same picture is the same file
     "svg.fonttype": "none",
 }
-MOST_TOGETHER = 8  # methods in one panel
+POINTS = 72  # to the inch
+LEGEND_WIDTH = 118  # letters
+# By kind its colour and marker; in grey the marker tells.
+LOOKS: dict[Kind, tuple[str, str]] = {
+    "reference": ("#000000", "x"),
+    "clamp": ("#0072B2", "o"),
+    "guard": ("#D55E00", "s"),
+    "weights": ("#009E73", "^"),
+    "control": ("#6f6f6f", "D"),
+}
 _CURVES = {
     "explained_variance": "explained variance",
     "l0": "active latents per token (L0)",
     "dead_share": "dead latents (share)",
     "loss": "loss",
 }
-# What was asked: final_info's name -> the sweep's name, and the words on the axis.
 ASKED = {
-    "forget_cloze": ("forget_cloze", "target still completed, % of held-out probes"),
-    "forget_mcq": ("forget_choice", "target still chosen out of four, % of held-out probes"),
+    "forget_mcq": "multiple choice on the target, %",
+    "forget_cloze": "facts of the target completed, %",
 }
-DAMAGE = {
-    "sibling_drop": "siblings' loss, points",
-    "other_drop": "other knowledge's loss, points",
-    "general_drop": "general knowledge's loss, points",
-}
+HARMS = {"sibling_drop": "siblings lose, points", "other_drop": "other knowledge loses, points"}
 
 
 class Look(NamedTuple):
@@ -126,115 +133,114 @@ def tree_in_training(training: Mapping[str, Any]) -> dict[str, Figure]:
     return {"tree_in_training": picture}
 
 
-def tradeoffs(evidence: Evidence) -> dict[str, Figure]:
-    """Per level: cloze and choice against the siblings' loss, and cloze against that of other knowledge.
+# --- forgetting against damage ---------------------------------------------------------------------------------------
 
-    Named ``tradeoff_<level>_cloze``, ``_mcq`` and ``_other``; what was not measured has none.
-    """
+
+def tradeoffs(evidence: Evidence) -> dict[str, Figure]:
+    """Per level ``tradeoff_<level>_mcq`` and ``_cloze``, each a panel a loss; what was not measured has none."""
     found = {}
     for level in evidence.levels():
-        measured = [harm for harm in DAMAGE if harm in evidence.means(f"unlearning/none/{level}")]
-        for name, asked, harm in (
-            ("cloze", "forget_cloze", measured[:1]),
-            ("mcq", "forget_mcq", measured[:1]),
-            ("other", "forget_cloze", [name for name in measured[1:] if name == "other_drop"]),
-        ):
-            if harm:
-                found[f"tradeoff_{level}_{name}"] = tradeoff(evidence, level, asked, harm[0])
+        harms = [harm for harm in HARMS if harm in evidence.means(f"unlearning/none/{level}")]
+        for asked in ASKED if harms else ():
+            found[f"tradeoff_{level}_{asked.removeprefix('forget_')}"] = tradeoff(evidence, level, asked, harms)
     return found
 
 
-def tradeoff(evidence: Evidence, level: str, asked: str, harm: str) -> Figure:
-    """Forgetting against damage: every method's dev sweep, its best front as a line, its test figure with intervals.
+def tradeoff(evidence: Evidence, level: str, asked: str, harms: Sequence[str]) -> Figure:
+    """Every kept edit by its test figures with 95 % intervals, numbered; colour and marker say its kind.
 
-    Lower left is better. Many methods get a panel for each category, what was before the edit in all of them.
+    Lower left is better; both axes are linear.
     """
-    panels = panels_of(evidence.methods(level))
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    picture, axes = new_picture(5.6 if columns == 1 else 8.4, 4.6 * rows, rows, columns)
-    for ax, (title, methods) in zip(axes, panels.items(), strict=False):
-        for number, method in enumerate(methods):
-            cell = evidence.cells.get((method, level))
-            sweep(ax, cell.candidates if cell else [], asked, harm, look(number))
-            kept(ax, evidence, method, level, asked, harm, look(number))
-        frame(ax, asked)
-        ax.set_xlabel(ASKED[asked][1])
-        ax.set_ylabel(DAMAGE[harm])
-        ax.set_title(literal(f"{level} {evidence.target(level)}" if len(panels) == 1 else title))
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3 if columns == 1 else 2, fontsize=8.5)
-    bounds = [ax.get_ylim() for ax in axes[: len(panels)]]
-    for ax in axes:
-        ax.set_ylim(max(-5, min(low for low, _ in bounds)), max(high for _, high in bounds))
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
+    methods = in_order(evidence.methods(level))
+    lines = legend_lines(methods)
+    picture, axes = new_picture(4.7 * len(harms), 4.2 + 0.19 * len(lines), 1, len(harms))
+    for ax, harm in zip(axes, harms, strict=True):
+        numbered(ax, evidence, methods, level, asked, harm)
+        ax.set_xlabel(ASKED[asked])
+        ax.set_ylabel(HARMS[harm])
+    picture.suptitle(literal(f"{level} {evidence.target(level)}"), fontsize=10.5)
+    legend(picture, lines)
     return picture
 
 
-def panels_of(methods: Sequence[str]) -> dict[str, list[str]]:
-    """Title -> methods: all in one while their looks differ, else one a category, each with the references."""
-    ordered = in_order(methods)
-    if len(ordered) <= MOST_TOGETHER:
-        return {"": ordered}
-    references = [method for method in ordered if kind_of(method) == "reference"]
-    kinds = [kind for kind in CATEGORY if kind != "reference" and any(kind_of(m) == kind for m in ordered)]
-    return {CATEGORY[kind]: references + [m for m in ordered if kind_of(m) == kind] for kind in kinds}
-
-
-def frame(ax: Axes, asked: str, ticks: Sequence[int] = (0, 2, 5, 10, 20, 50, 100)) -> None:
-    """Axes of forgetting against damage, alike in every panel; ``ticks`` are points of damage."""
+def numbered(ax: Axes, figures: Figures, methods: Sequence[str], level: str, asked: str, harm: str) -> None:
+    """The kept edits on one pair of axes, each with its number in ``methods``."""
+    width, height = ax.get_figure().get_size_inches() / ax.get_subplotspec().get_gridspec().ncols * POINTS
+    of_method = {method: figures.means(f"unlearning/{method}/{level}") for method in methods}
+    shown = {method: (100 * of[asked], of[harm]) for method, of in of_method.items() if asked in of and harm in of}
+    most = max([5.0, *(lost for _, lost in shown.values())])
+    in_points = {method: (x / 100 * 0.8 * width, y / most * 0.7 * height) for method, (x, y) in shown.items()}
+    taken = list(in_points.values())  # no number covers a mark
+    for number, method in enumerate(methods, start=1):
+        if method in shown:
+            kept(ax, figures, method, level, asked, harm)
+            aside = _free(taken, *in_points[method])
+            ax.annotate(
+                str(number), shown[method], aside, textcoords="offset points", fontsize=8, ha="center", va="center"
+            )
     if asked == "forget_mcq":
         ax.axvline(100 * CHANCE, color="0.6", linewidth=0.8, linestyle=":")
-        ax.annotate("chance", (100 * CHANCE, 0.93), xycoords=("data", "axes fraction"), color="0.3", fontsize=8)
-    ax.set_yscale("symlog", linthresh=5)  # a sweep's worst points would flatten all others
-    ax.set_yticks(ticks, labels=[str(points) for points in ticks])
-    ax.set_yticks([], minor=True)
-    ax.set_xlim(-3, 103)
+        ax.annotate("chance", (100 * CHANCE, 0.96), xycoords=("data", "axes fraction"), color="0.3", fontsize=8)
+    ax.set_xlim(-3, 105)
 
 
-def sweep(ax: Axes, candidates: Sequence[Mapping[str, Any]], asked: str, harm: str, style: Look) -> None:
-    """All candidates of a dev sweep, and the line of those that no other beats in both."""
-    points = [(100 * row[ASKED[asked][0]], row[harm]) for row in candidates if row[harm] is not None]
-    if not points:
-        return
-    ax.plot(*zip(*points, strict=True), style.marker, color=style.colour, markersize=3, alpha=0.25, fillstyle="none")
-    (line,) = ax.plot(*zip(*pareto(points), strict=True), color=style.colour, linewidth=1.1, alpha=0.8)
-    if style.dashes:
-        line.set_dashes(style.dashes)
+def _free(taken: list[tuple[float, float]], x: float, y: float) -> tuple[float, float]:
+    """The nearest place around a point where no number is yet, as an offset in points; the place is then taken."""
+    around = [
+        (r * np.cos(a), r * np.sin(a)) for r in (12, 20, 28, 38, 48) for a in np.linspace(0, 2 * np.pi, 12, False)
+    ]
+    free = [(dx, dy) for dx, dy in around if all(abs(x + dx - u) > 11 or abs(y + dy - v) > 9 for u, v in taken)]
+    dx, dy = free[0] if free else around[0]
+    taken.append((x + dx, y + dy))
+    return dx, dy
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points that none is at least as low in both, from left to right.
-
-    >>> pareto([(3, 3), (1, 2), (2, 1), (2, 5)])
-    [(1, 2), (2, 1)]
-    """
-    front: list[tuple[float, float]] = []
-    for point in sorted(set(points)):
-        if not front or point[1] < front[-1][1]:
-            front.append(point)
-    return front
-
-
-def kept(ax: Axes, figures: Figures, method: str, level: str, asked: str, harm: str, style: Look) -> None:
-    """The edit that a method kept, by its test figures with 95 % intervals; references and controls are hollow."""
+def kept(ax: Axes, figures: Figures, method: str, level: str, asked: str, harm: str) -> None:
+    """The edit that a method kept, by its test figures with 95 % intervals; controls are hollow."""
     means, stderrs = (of(f"unlearning/{method}/{level}") for of in (figures.means, figures.stderrs))
-    if asked not in means or harm not in means:
-        return
-    hollow = kind_of(method) in ("control", "reference")
+    kind = kind_of(method)
+    colour, marker = LOOKS[kind]
     drawn = ax.errorbar(
         100 * means[asked],
         means[harm],
         xerr=INTERVAL * 100 * stderrs.get(asked, 0),
         yerr=INTERVAL * stderrs.get(harm, 0),
-        fmt=style.marker,
-        color=style.colour,
-        markerfacecolor="white" if hollow else style.colour,
-        markersize=8,
-        capsize=2.5,
-        elinewidth=1,
-        linewidth=1.1,
-        label=method,
+        fmt=marker,
+        color=colour,
+        markerfacecolor="white" if kind == "control" else colour,
+        markersize=7,
+        elinewidth=0.8,
         zorder=3,
     )
-    drawn.lines[0].set_markeredgecolor(style.colour if hollow else "black")
+    for bars in drawn[2]:
+        bars.set_alpha(0.4)
+
+
+class LegendLine(NamedTuple):
+    """A kind with its numbered methods."""
+
+    kind: Kind
+    text: str
+
+
+def legend_lines(methods: Sequence[str]) -> list[LegendLine]:
+    """``clamps (act at inference): 2 subtree, 3 level_cut``, a line a kind, long ones broken."""
+    lines = []
+    for kind, words in CATEGORY.items():
+        named = [f"{k} {method}" for k, method in enumerate(methods, start=1) if kind_of(method) == kind]
+        if named:
+            lines += [LegendLine(kind, line) for line in textwrap.wrap(f"{words}: {', '.join(named)}", LEGEND_WIDTH)]
+    return lines
+
+
+def legend(picture: Figure, lines: Sequence[LegendLine]) -> None:
+    """The lines below the panels, the first of each kind behind its marker."""
+    handles, shown = [], set()
+    for line in lines:
+        colour, marker = LOOKS[line.kind]
+        first = line.kind not in shown
+        shown.add(line.kind)
+        face = "white" if line.kind == "control" else colour
+        handles.append(Line2D([], [], color=colour, marker=marker if first else "", markerfacecolor=face, linestyle=""))
+    texts = [literal(line.text) for line in lines]
+    picture.legend(handles, texts, loc="outside lower left", fontsize=8.5, handletextpad=0.4, labelspacing=0.3)

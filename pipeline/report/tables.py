@@ -6,28 +6,27 @@ from typing import Any, NamedTuple
 
 from pipeline.report.evidence import Evidence, written
 from pipeline.report.final_info import corrected
+from pipeline.report.meanings import label, meaning
 from pipeline.report.methods import CATEGORY, THREAT, WHAT, absent, in_order, kind_of
-from pipeline.report.verdict import CANDIDATES, Verdict, chosen_methods, verdict
 
-AREA = "area, dev"
-# Column of the trade-off table: final_info's name, its head, scale, digits.
-_COLUMNS = (
-    ("forget_mcq", "target, choice %", 100, 1),
-    ("forget_cloze", "target, cloze %", 100, 1),
-    ("novel_cloze", "new templates, cloze %", 100, 1),
-    ("sibling_drop", "siblings, loss", 1, 1),
-    ("other_drop", "other, loss", 1, 1),
-    ("general_drop", "general, loss", 1, 1),
-    ("perplexity_ratio", "perplexity ratio", 1, 3),
-    ("sibling_precision", "sibling precision", 1, 2),
-    ("edit_norm", "edit norm", 1, 2),
+# Columns of the tables of all methods: final_info's name, its head, scale, digits; first what matters, then the rest.
+_MAIN = (
+    ("forget_mcq", "multiple choice on the target, %", 100, 1),
+    ("forget_cloze", "facts completed, target, %", 100, 1),
+    ("sibling_drop", "siblings lose, points", 1, 1),
+    ("other_drop", "others lose, points", 1, 1),
+    ("general_drop", "general text loses, points", 1, 1),
+)
+_REST = (
+    ("novel_cloze", "facts completed, new templates, %", 100, 1),
+    ("worst_sibling_drop", "worst sibling loses, points", 1, 1),
+    ("sibling_precision", "share of damage on target", 1, 2),
+    ("perplexity_ratio", "perplexity, after / before", 1, 3),
+    ("edit_norm", "size of the edit", 1, 2),
     ("latents", "latents", 1, 0),
     ("groups", "groups", 1, 0),
     ("seconds", "seconds", 1, 1),
 )
-
-
-_ASKED = {"forget": "the target", "sibling": "a sibling", "general": "general knowledge"}
 
 
 class Table(NamedTuple):
@@ -38,74 +37,46 @@ class Table(NamedTuple):
     kinds: Sequence[str] = ()
 
 
-class Outcome(NamedTuple):
-    """One method of the headline on one target."""
-
-    method: str
-    why: str
-    worth: str
-    cloze: float
-    choice: float
-    verdict: Verdict
-
-
 def entry(evidence: Evidence, key: str) -> Table:
-    """All figures of one entry, each with its 95 % interval where it has one."""
-    return Table(["figure", "value"], [[name, evidence.written(key, name)] for name in evidence.means(key)])
+    """All figures of one entry in words, each with its 95 % interval where it has one, and what it means."""
+    rows = [[label(name), evidence.written(key, name), meaning(name).says] for name in evidence.means(key)]
+    return Table(["figure", "value", "what it means"], rows)
 
 
 # --- forgetting ------------------------------------------------------------------------------------------------------
 
 
-def outcomes(evidence: Evidence, level: str) -> list[Outcome]:
-    """What each method did that the headline speaks of."""
-    before, found = [of(f"unlearning/none/{level}") for of in (evidence.means, evidence.stderrs)], []
-    for method, why in chosen_methods(evidence, level).items():
-        means, stderrs = (of(f"unlearning/{method}/{level}") for of in (evidence.means, evidence.stderrs))
-        _, worth = CANDIDATES[kind_of(method)]
-        judged = verdict(means, stderrs, *before)
-        found.append(Outcome(method, why, worth, means["forget_cloze"], means["forget_mcq"], judged))
-    return found
+def all_methods(evidence: Evidence, level: str) -> Table:
+    """All methods on one target by what they forgot and damaged, the controls in the same table."""
+    return _of_methods(evidence, level, _MAIN)
 
 
-def completions(evidence: Evidence, level: str) -> Table:
-    """How the model goes on after a few prompts, as it is and under each edit that the headline speaks of."""
-    prompts, methods = evidence.completions[level]["prompts"], list(chosen_methods(evidence, level))
-    rows = [
-        [_ASKED[row["relation"]], row["prompt"], row["answer"], row["before"], *(row["after"].get(m) for m in methods)]
-        for row in prompts
+def rest_of_methods(evidence: Evidence, level: str) -> Table:
+    """What else is known of each method; last the area under its dev sweep."""
+    head, rows, kinds = _of_methods(evidence, level, _REST)
+    cells = [evidence.cells.get((str(row[0]), level)) for row in rows]
+    more = [
+        row if len(row) == 1 else [*row, f"{cell.area:.2f}" if cell else None]
+        for row, cell in zip(rows, cells, strict=True)
     ]
-    return Table(["about", "prompt", "right", "before", *methods], rows)
+    return Table([*head, "area, dev"], more, kinds)
 
 
-def effects(evidence: Evidence) -> dict[str, str]:
-    """Per level what clamping the latents of ``subtree`` does, in one clause."""
-    found = {}
-    for level in evidence.levels():
-        before, after = (evidence.means(f"unlearning/{method}/{level}") for method in ("none", "subtree"))
-        if not after:
-            continue
-        cloze = f"from {before['forget_cloze']:.0%} to {after['forget_cloze']:.0%}"
-        sibling = f", the siblings' down by {after['sibling_drop']:.1f} points" if "sibling_drop" in after else ""
-        found[level] = f"with the others it takes the target's cloze {cloze}{sibling}"
-    return found
-
-
-def trade_off(evidence: Evidence, level: str) -> Table:
-    """All methods on one target, the controls in the same table; last the area under each dev sweep."""
+def _of_methods(evidence: Evidence, level: str, columns: Sequence[tuple[str, str, int, int]]) -> Table:
     keys = {method: f"unlearning/{method}/{level}" for method in in_order(evidence.methods(level))}
-    shown = [column for column in _COLUMNS if any(column[0] in evidence.means(key) for key in keys.values())]
-    rows, kinds = [], []
+    shown = [column for column in columns if any(column[0] in evidence.means(key) for key in keys.values())]
+    rows: list[list[str | None]] = []
+    kinds: list[str] = []
     for kind, methods in groupby(keys, kind_of):
         if kind != "reference":
             rows.append([CATEGORY[kind]])
             kinds.append("category")
         for method in methods:
-            figures = [evidence.written(keys[method], name, digits, scale) for name, _, scale, digits in shown]
-            cell = evidence.cells.get((method, level))
-            rows.append([method, *figures, f"{cell.area:.2f}" if cell else None])
+            rows.append(
+                [method, *(evidence.written(keys[method], name, digits, scale) for name, _, scale, digits in shown)]
+            )
             kinds.append(kind)
-    return Table(["method", *(head for _, head, *_ in shown), AREA], rows, kinds)
+    return Table(["method", *(head for _, head, *_ in shown)], rows, kinds)
 
 
 def absences(evidence: Evidence, level: str) -> dict[str, list[str]]:
@@ -126,7 +97,7 @@ def family(evidence: Evidence, prefix: str) -> Table | None:
         [name, *(evidence.written(f"{prefix}/{name}", of, 1 if of.endswith("_drop") else 3) for of in figures)]
         for name in names
     ]
-    return Table(["", *(figure.replace("_", " ") for figure in figures)], rows) if rows else None
+    return Table(["", *map(label, figures)], rows) if rows else None
 
 
 def methods_and_threats(evidence: Evidence) -> Table:
@@ -145,12 +116,17 @@ def sae_bench(evidence: Evidence) -> list[Table]:
     for name, metrics in evidence.sae_bench.get("metrics", {}).items():
         if name != "sparse_probing" or not evidence.baselines.beside or edited:
             columns = [metrics, *(evals[name] for evals in edited.values())]
-            rows = [[metric, *(_rounded(column.get(metric), ".4g") for column in columns)] for metric in metrics]
-            tables.append(Table([name, "this run", *(f"under {edit}" for edit in edited)], rows))
+            rows = [
+                [label(metric), *(_rounded(column.get(metric), ".4g") for column in columns), meaning(metric).says]
+                for metric in metrics
+            ]
+            head = [name.replace("_", " "), "this run", *(f"under {edit}" for edit in edited), "what it means"]
+            tables.append(Table(head, rows))
     for ranking, score in evidence.sae_bench.get("unlearning_corrected", {}).items():
         means, stderrs = corrected(score)
-        head = [f"unlearning, corrected, latents as {ranking} ranks them", "this run"]
-        tables.append(Table(head, [[name, written(means, stderrs, name)] for name in means]))
+        head = [f"unlearning, corrected, latents as {ranking} ranks them", "this run", "what it means"]
+        rows = [[label(name), written(means, stderrs, name), meaning(name).says] for name in means]
+        tables.append(Table(head, rows))
     return tables
 
 
@@ -166,15 +142,19 @@ def world_baseline(evidence: Evidence) -> Table | None:
 
 
 def seed_baseline(evidence: Evidence) -> tuple[Table, Table]:
-    """Sparse probing with the seed's baseline beside this run's figures: the means, then every data set."""
+    """Sparse probing with the vanilla baseline beside this run's figures: the means, then every data set."""
     rows = [
-        [row.dataset, row.metric, *map(_rounded, (row.llm, row.sae, row.llm_seed, row.sae_seed))]
+        [
+            row.dataset.removesuffix("_results"),
+            label(row.metric),
+            *map(_rounded, (row.llm, row.sae, row.llm_seed, row.sae_seed)),
+        ]
         for row in evidence.baselines.beside
     ]
-    head = ["data set", "metric", "model, this run", "SAE, this run", "model, the seed's", "SAE, the seed's"]
+    head = ["data set", "metric", "model, this run", "SAE, this run", "model, baseline", "SAE, baseline"]
     if not rows:
-        rows = [["mean", name, f"{value:.4g}"] for name, value in evidence.baselines.seed.items()]
-        head = ["data set", "metric", "the seed's"]
+        rows = [["mean", label(name), f"{value:.4g}"] for name, value in evidence.baselines.seed.items()]
+        head = ["data set", "metric", "baseline"]
     means, single = [row for row in rows if row[0] == "mean"], [row for row in rows if row[0] != "mean"]
     return Table(head, means), Table(head, single)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.report.evidence import Evidence
+from pipeline.report.meanings import label, meaning
 from pipeline.report.reading import ChosenGroup, GeneralLatent
 from pipeline.report.tables import Table
 
@@ -13,26 +14,47 @@ MOST_CHILDREN = 12  # of a latent, by number
 
 
 def cuts(evidence: Evidence) -> Table:
-    """What is said of every cut: groups, stability against nulls, coherence, truth."""
+    """What is said of every cut: groups, stability, coherence, truth, each beside its null and what it means."""
     levels = [cut["level"] for cut in evidence.groups["cuts"]]
     names = dict.fromkeys(name.partition("_level_")[0] for name in evidence.means("hierarchy") if "_level_" in name)
-    rows = [
-        [
-            name,
-            *(evidence.written("hierarchy", f"{name}_level_{level}", 0 if name == "groups" else 3) for level in levels),
-        ]
-        for name in names
-    ]
+    rows = []
+    for name in (name for name in names if not _is_null(name)):
+        keys = [f"{name}_level_{level}" for level in levels]
+        rows.append([label(keys[0]), *(_with_null(evidence, key) for key in keys), meaning(keys[0]).says])
     head = ["", *(f"cut {cut['level']}, r ≥ {cut['correlation']:.2f}" for cut in evidence.groups["cuts"])]
-    return Table(head, rows)
+    return Table([*head, "what it means"], rows)
 
 
 def whole_tree(evidence: Evidence) -> Table:
-    """The figures of the tree that are of no cut."""
-    names = [name for name in evidence.means("hierarchy") if "_level_" not in name]
-    digits = {name: 0 if "_features_" in name else 3 for name in names}  # those are counts
-    rows = [[name, evidence.written("hierarchy", name, digits[name])] for name in names]
-    return Table(["whole tree", "value"], rows)
+    """The figures of the tree that are of no cut, in the same form."""
+    names = [name for name in evidence.means("hierarchy") if "_level_" not in name and not _is_null(name)]
+    rows = [[label(name), _with_null(evidence, name), meaning(name).says] for name in names]
+    return Table(["whole tree", "value", "what it means"], rows)
+
+
+def _is_null(name: str) -> bool:
+    return "_null" in name
+
+
+def _with_null(evidence: Evidence, name: str) -> str | None:
+    """``0.807 ± 0.012 (null 0.001)``; counts have no decimals, and not everything has a null."""
+    digits = 0 if name.startswith("groups_") or "_features_" in name else 3
+    value, null = evidence.written("hierarchy", name, digits), evidence.means("hierarchy").get(_null_of(name))
+    return value if value is None or null is None else f"{value} (null {null:.3f})"
+
+
+def _null_of(name: str) -> str:
+    """The name of the figure where nothing can be found.
+
+    >>> _null_of("stability_ari_level_1"), _null_of("domain_ami_level_2"), _null_of("parent_f1_token")
+    ('stability_null_level_1', 'domain_ami_null_level_2', 'parent_f1_null_token')
+    """
+    if name.startswith("stability_ari"):
+        return name.replace("_ari", "_null")
+    if name.startswith("parent_"):
+        return "_null_".join(name.rsplit("_", 1))
+    front, cut, level = name.partition("_level_")
+    return f"{front}_null{cut}{level}"
 
 
 def plateaus(evidence: Evidence) -> list[str]:
@@ -58,7 +80,16 @@ def cohering(evidence: Evidence) -> Table:
         ]
         for row in best
     ]
-    return Table(["group of cut 1", "latents", "coherence lift", "decoder lift", "words"], rows)
+    return Table(
+        [
+            "group of cut 1",
+            "latents",
+            "coherence beyond random groups",
+            "likeness of directions beyond random groups",
+            "words",
+        ],
+        rows,
+    )
 
 
 def general(latents: Sequence[GeneralLatent]) -> Table:
@@ -69,7 +100,7 @@ def general(latents: Sequence[GeneralLatent]) -> Table:
         which = ", ".join(str(edge["child"]) for edge in edges[:MOST_CHILDREN])
         more = f" and {len(edges) - MOST_CHILDREN} more" if len(edges) > MOST_CHILDREN else ""
         rows.append([str(latent), str(len(edges)), *(f"{mean:.2f}" for mean in means), which + more, " ".join(words)])
-    return Table(["latent", "implied by", "mean phi", "mean H", "which", "words"], rows)
+    return Table(["latent", "implied by", "correlation (phi)", "implication (H)", "which", "words"], rows)
 
 
 def chosen(groups: Sequence[ChosenGroup]) -> Table:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pipeline.corpus.settings import CHANCE
-from pipeline.report.evidence import CLAMPED, INTERVAL, Evidence
+from pipeline.report.evidence import CLAMPED, INTERVAL, Figures
 from pipeline.report.methods import kind_of
 
 GONE = 0.10  # cloze
@@ -68,29 +68,37 @@ def _and(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-# Kinds that the headline may speak of: why it does, and what their forgetting is worth, in half a sentence.
+class Role(NamedTuple):
+    """``role``: a kind's place on the first screen; ``worth``: what its forgetting is worth, in half a sentence."""
+
+    role: str
+    worth: str
+
+
+# Kinds that the first screen may speak of.
 CANDIDATES = {
-    "clamp": ("the best clamp on dev", "which acts at inference only"),
-    "guard": ("the best guard on dev", "which blocks and does not erase"),
-    "weights": ("the best weight edit on dev", "which changes the weights"),
+    "guard": Role("the best guard", "which blocks and does not erase"),
+    "weights": Role("the best weight edit", "which changes the weights"),
+    "clamp": Role("the best clamp", "which acts at inference only"),
 }
+TREES_OWN = "the tree's own clamp"
 
 
-def chosen_methods(evidence: Evidence, level: str) -> dict[str, str]:
-    """What the headline speaks of, and why: the lowest dev objective of each category, the best first; ``subtree``.
+def chosen_methods(figures: Figures, level: str) -> dict[str, str]:
+    """What the first screen shows, and as what: the lowest dev objective of each kind, in order of kinds; ``subtree``.
 
     The choice sees the dev split only; controls and references are not candidates.
     """
     tried = {
-        method: evidence.cells[method, level].objective
-        for method in evidence.methods(level)
-        if (method, level) in evidence.cells and kind_of(method) in CANDIDATES
+        method: min(row["objective"] for row in candidates)
+        for method in figures.methods(level)
+        if kind_of(method) in CANDIDATES and (candidates := figures.candidates(method, level))
     }
     best: dict[str, str] = {}
-    for method in sorted(tried, key=lambda method: tried[method]):
-        why, _ = CANDIDATES[kind_of(method)]
-        if why not in best.values():
-            best[method] = why
+    for kind, (role, _) in CANDIDATES.items():
+        of_kind = [method for method in tried if kind_of(method) == kind]
+        if of_kind:
+            best[min(of_kind, key=lambda method: tried[method])] = role
     if CLAMPED in tried:
-        best.setdefault(CLAMPED, "the tree's own clamp")
+        best[CLAMPED] = f"{best[CLAMPED]}, {TREES_OWN}" if CLAMPED in best else TREES_OWN
     return best

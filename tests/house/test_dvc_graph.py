@@ -86,7 +86,7 @@ def sections_read(name: str) -> set[str]:
                 found.add(ast.literal_eval(keyed[call]))
             case "read_sections", ["PARAMS"]:
                 assert [ast.literal_eval(keyword.value) for keyword in call.keywords] == ["machine"]
-                found |= {*Params.model_fields, "inputs", "dictionary"}
+                found |= {*Params.model_fields, "inputs", "dictionary", "name"}
     return found - {"machine"}
 
 

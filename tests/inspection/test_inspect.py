@@ -22,6 +22,7 @@ from pipeline.inspection.overview import OUTPUTS
 from pipeline.inspection.show import show
 from pipeline.inspection.subjects import look
 from pipeline.language_model.token_text import TokenText
+from pipeline.tree.feature_tree import FeatureTree
 from tests.support.import_graph import closure
 from tests.support.report_files import PLANTED, write_all
 
@@ -107,11 +108,21 @@ def test_feature(data: Path, codes: CodesStore, tokens: TokenText, grove: trees.
         (8, 0.3, 4),
         (10, 0.0, 6),
     ]
+    assert [row["merges"] for row in found["path to the root"]] == [1, 1, 1]
     assert found["path to the root"][1]["words"] == PLANTED
     near = latents.feature(5, codes, tokens, data / "sae", grove)["nearest by decoder cosine"]
     assert near[0] == {"feature": 0, "cosine": 0.949, "words": "river"}
     with pytest.raises(PipelineError, match="there is no feature 6; the dictionary has 0 to 5"):
         latents.feature(6, codes, tokens, data / "sae", grove)
+
+
+def test_a_spine_is_not_forty_equal_rows() -> None:
+    """Latents 2 to 40 join one after the other: of 40 merges six are shown, which stand for all."""
+    merges = [[0 if k == 0 else 40 + k, k + 1, 0.5 + k / 100, k + 2] for k in range(40)]
+    spine = trees.Grove(FeatureTree(np.array(merges, float), np.arange(41)), [0.5], {})
+    path = trees.path_to_root(spine, 0)
+    assert [row["latents"] for row in path] == [2, 4, 8, 16, 32, 41]
+    assert sum(row["merges"] for row in path) == 40
 
 
 def test_group(codes: CodesStore, tokens: TokenText, grove: trees.Grove) -> None:
@@ -157,7 +168,7 @@ def test_edit(data: Path, grove: trees.Grove) -> None:
     found = results.edit("subtree/topic", data / "unlearning", data / "evaluation", grove)
     assert found["groups"][1] == {"latents": 1, "words": "the", "which": "5"}
     assert found["best candidates on dev"][0]["objective"] == 0.25
-    assert found["on the test split"]["forget_cloze"] == "0.04 ± 0.039 (95 %)"
+    assert found["on the test split"]["forget_cloze"] == "0.04 ± 0.039"
     with pytest.raises(PipelineError, match="no edit 'subtree/x'; there are guard_flat/entity, guard_flat/topic"):
         results.edit("subtree/x", data / "unlearning", data / "evaluation", grove)
 

@@ -104,9 +104,11 @@ def test_the_command_prints_markdown_and_cuts_nothing_off(place: Path, root: Pat
 
 def test_plot_draws_the_runs_beside_it(place: Path, root: Path) -> None:
     shutil.copy(root / "plot.py", place)
+    (place / "run_10").rename(place / "mine")  # a run may have any name
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, place / "plot.py"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "compare.html" in done.stdout and "<h1>2 runs compared</h1>" in (place / "compare.html").read_text()
     drawn = {path.name for path in place.glob("*.png")}
     assert drawn == {"compare_training.png", "compare_hierarchy.png", "compare_forgetting_topic.png"}
     assert all(path.stat().st_size > 5000 for path in place.glob("*.png"))

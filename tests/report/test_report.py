@@ -10,8 +10,11 @@ import pytest
 
 from pipeline.core.errors import PipelineError
 from pipeline.report.final_info import collect
+from pipeline.report.finding import finding, main_level, passages
+from pipeline.report.meanings import meaning
 from pipeline.report.methods import absent, in_order
-from pipeline.report.pictures import panels_of, pareto
+from pipeline.report.metrics import metrics, trade_off_rows, training_rows
+from pipeline.report.pictures import legend_lines
 from pipeline.report.reading import named
 from pipeline.report.verdict import chosen_methods, verdict
 from pipeline.saebench.results import seed_metrics
@@ -96,7 +99,10 @@ def test_final_info_refuses_strange_names_and_numbers() -> None:
 def test_planted_html_is_text(made: Written) -> None:
     """It stands in the corpus' source, a group's words, a level's node, a failed eval, a stage's summary, a setting."""
     reader = parsed(made.html)
-    assert [attrs.get("type") for tag, attrs in reader.tags if tag == "script"] == ["application/json", None]  # ours
+    assert [attrs.get("type") for tag, attrs in reader.tags if tag == "script"] == [
+        *["application/json"] * 3,
+        None,
+    ]  # ours
     assert not [name for _, attrs in reader.tags for name in attrs if name.startswith("on")]
     assert all(attrs["src"].startswith("data:image/png;base64,") for tag, attrs in reader.tags if tag == "img")
     assert reader.words.count(PLANTED) >= 5
@@ -114,17 +120,25 @@ def test_the_page_needs_no_other_file(made: Written) -> None:
 def test_the_page_says_what_matters(made: Written) -> None:
     words = re.sub(r"\s+", " ", parsed(made.html).words)
     for said in (
-        "the target is forgotten",
-        "heavy damage to its siblings (12.5 points)",
-        "the best guard on dev, which blocks and does not erase",
+        "run_9: forgetting the entity t$1$",
+        "Made 2026-01-02 from commit abc1234, seed 3.",
+        "guard_flat, the best guard, takes the entity <b>d0</b> / t$1$ from 99% to 47% multiple-choice accuracy",
+        "sibling entities lose 12.5 points, other entities 1.0.",
+        "forgotten; heavy damage to its siblings (12.5 points)",
+        "subtree the best clamp, the tree's own clamp 27 ± 4",
+        "no: it blocks",
         "Guards block, they do not erase",
+        "subtree clamps 2 groups, 3 of 6 latents. Together they take the facts",
+        "node 6 (2 latents): 100 % of its activation is on the target.",
         "this run does not ask for it at level topic",
         "Not measured in this run: few shots",
-        "cloze half 10 subtree 0.250",
-        "An untrained SAE",
-        "world_domain top_1_test_accuracy 0.900 0.710",
+        "other half completed after 10 steps subtree 0.250",
+        "It was not trained",
+        "world_domain accuracy with the best 1 0.900 0.710",
+        "stability 0.800 - agreement with the same cut on resampled documents",
+        "explained variance 0.800",
         "this run 0.710",
-        "score 0.123",
+        "score, corrected 0.123",
         f"vanilla {PLANTED} 0.660",
         "layer 19",
         "27.0 ± 3.9",
@@ -134,7 +148,8 @@ def test_the_page_says_what_matters(made: Written) -> None:
         f"0 4 0.250 - {PLANTED}",  # the group that coheres
         "2 latents imply a more frequent one",
         "5 2 0.50 0.75 0, 1",  # latent 5, which two imply
-        "12.5 ± 0.0 1.0 ± 0.0 0.5 ± 0.0 3 1.5 0.12",  # losses, latents, seconds, the area of the sweep
+        "12.5 ± 0.0 1.0 ± 0.0 0.5 ± 0.0",  # losses
+        "subtree 3 1.5 0.12",  # latents, seconds, the area of the sweep
         f"prepare, evaluate threads 1, device {PLANTED}",
     ):
         assert said in words, said
@@ -142,7 +157,7 @@ def test_the_page_says_what_matters(made: Written) -> None:
 
 def test_figures_are_written_as_png_and_svg(made: Written) -> None:
     names = ["dendrogram", "training", "tree_in_training"]
-    names += [f"tradeoff_{level}_{asked}" for level in ("topic", "entity") for asked in ("cloze", "mcq", "other")]
+    names += [f"tradeoff_{level}_{asked}" for level in ("topic", "entity") for asked in ("cloze", "mcq")]
     assert {path.name for path in made.figures.iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("png", "svg")
     }
@@ -218,20 +233,51 @@ def test_verdict_on_damage() -> None:
 
 def test_the_headline_picks_by_dev_objective_and_never_a_control(made: Written) -> None:
     chosen = chosen_methods(read(made.data), "topic")
-    assert list(chosen.items()) == [("subtree", "the best clamp on dev"), ("guard_flat", "the best guard on dev")]
+    assert list(chosen.items()) == [
+        ("guard_flat", "the best guard"),
+        ("subtree", "the best clamp, the tree's own clamp"),
+    ]
 
 
-def test_many_methods_get_a_panel_for_each_category() -> None:
-    few = ["none", "subtree", "npo"]
-    assert panels_of(few) == {"": few}
-    many = [*few, "level_cut", "flat_frequency", "guard_flat", "grad_diff", "rmu", "random_groups", "never_taught"]
-    panels = panels_of(many)
-    assert [len(methods) for methods in panels.values()] == [4, 2, 4, 3]
-    assert all(methods[0] == "none" for methods in panels.values())
+def test_every_kind_has_a_line_below_a_still_picture() -> None:
+    many = ["none", "subtree", "level_cut", "guard_flat", "npo", "random_groups"]
+    assert [(line.kind, line.text) for line in legend_lines(many)] == [
+        ("reference", "before any edit: 1 none"),
+        ("clamp", "clamps (act at inference): 2 subtree, 3 level_cut"),
+        ("guard", "guards (block, do not erase): 4 guard_flat"),
+        ("weights", "weight edits (persistent): 5 npo"),
+        ("control", "controls: 6 random_groups"),
+    ]
 
 
-def test_the_front_of_a_sweep() -> None:
-    assert pareto([(3, 3), (1, 2), (2, 1), (2, 5), (1, 2)]) == [(1, 2), (2, 1)]
+def test_the_first_screen(made: Written) -> None:
+    evidence = read(made.data)
+    assert main_level(evidence) == "entity"  # as many methods as at the topic, and finer
+    assert finding(evidence, "topic").endswith("; sibling topics lose 12.5 points, other topics 1.0.")
+    (passage,) = passages(evidence, "topic")
+    assert (passage.about, passage.before) == ("the target", PLANTED)
+    assert passage.after == [("guard_flat", "the river"), ("subtree", "the river")]
+
+
+def test_metrics_are_flat_and_few(made: Written) -> None:
+    evidence = read(made.data)
+    found = metrics(evidence)
+    assert all(type(value) is float for value in found.values()) and len(found) < 40
+    assert found["sae.explained_variance"] == 0.8
+    assert found["entity.guard.other_drop"] == found["entity.tree.other_drop"] == 1.0
+    assert "topic.guard.forget_mcq" not in found and found["topic.tree.forget_mcq"] == 0.27
+    assert training_rows(evidence).splitlines()[:2] == [
+        "step,explained_variance,l0,dead_share,loss",
+        "1,0.1,3.0,0.0,1.0",
+    ]
+    assert "subtree,clamp,0.27,12.5,1.0,0.5" in trade_off_rows(evidence)
+
+
+def test_every_figure_of_a_committed_run_has_words(root: Path) -> None:
+    figures = json.loads((root / "docs/runs/run_7/final_info.json").read_text(encoding="utf-8"))
+    names = {name for entry in figures.values() for name in entry["means"]}
+    assert not [name for name in names if not meaning(name).says]
+    assert meaning("domain_ami_null_level_2").label == "agreement with the true domains"
 
 
 def test_the_data_of_the_tree_cannot_end_their_block(made: Written) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pipeline.core.files import read_json
 from pipeline.core.yaml_text import read_yaml
-from pipeline.report.evidence import Evidence, read_evidence
+from pipeline.report.evidence import Evidence, Made, read_evidence
 from pipeline.report.page import page
 from pipeline.report.pictures import save_pictures, tradeoffs, training_curves, tree_in_training
 from pipeline.report.reading import Reading, named, read_codes
@@ -17,6 +17,7 @@ from pipeline.report.tree_pictures import marked_tree
 from pipeline.tree.feature_tree import load_tree
 from tests.support.report_files import targets_of, write_all
 
+MADE = Made("run_9", "2026-01-02", "abc1234")
 SHOWN_GROUPS, WORDS, SHOWN_NODES = 24, 6, 3000
 
 
@@ -38,7 +39,7 @@ def write_page(data: Path, folder: Path) -> str:
     pictures = tradeoffs(evidence) | tree_in_training(evidence.training) | {"dendrogram": marked_tree(tree, evidence)}
     save_pictures(folder, pictures | {"training": training_curves(evidence.training)})
     names = named(evidence, reading, SHOWN_GROUPS, WORDS)
-    return page(evidence, names, explorable, folder, {"Python": "3"}, {"model": "ab" * 32})
+    return page(evidence, names, explorable, folder, {"Python": "3"}, {"model": "ab" * 32}, MADE)
 
 
 class Written(NamedTuple):

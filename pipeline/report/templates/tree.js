@@ -1,4 +1,3 @@
-"use strict";
 // The explorable dendrogram. Columns of `data` have one value per node; text from corpora goes in by textContent only.
 (() => {
   const data = JSON.parse(document.getElementById("tree-data").textContent);
@@ -13,12 +12,6 @@
   const state = { root: top, chosen: top, cut: Number(by("cut").value), opened: new Set(), closed: new Set(), hits: new Set() };
   let drawn = [];
 
-  const make = (tag, text, parent) => {
-    const element = document.createElement(tag);
-    if (text !== undefined) element.textContent = text;
-    if (parent) parent.append(element);
-    return element;
-  };
   const words = (k) => data.words[k].map((w) => data.text[w]);
   const name = (k) => (data.latent[k] >= 0 ? "latent " + data.latent[k] : data.size[k] + " latents");
   const above = (k) => { const path = []; for (let p = data.parent[k]; p >= 0; p = data.parent[p]) path.push(p); return path; };
@@ -26,6 +19,7 @@
   // --- what is drawn -------------------------------------------------------------------------------------------
   const FITS = -2; // a value of the control: unfold the largest groups first, as many as there is room for
   const PIXELS = 4; // that a branch takes then
+  const ROOM = 40; // latents around a node that is gone to
   let fitting = new Set();
   const folded = (k) =>
     k !== state.root && children[k].length > 0 && !state.opened.has(k) &&
@@ -79,6 +73,7 @@
   const chosenColour = () => by("colour").value.split(":");
   const colours = treeColours(data, above);
   const colour = (k) => colours.of(...chosenColour(), k);
+  const panel = treePanel(data, by("node"), { children, words, name, choose: (k) => choose(k) });
 
   function draw() {
     const w = view.clientWidth || 700;
@@ -111,7 +106,6 @@
       const y = py(data.r[k]), at = px(k), terminal = folded(k) || !children[k].length;
       const parent = k === state.root ? null : py(data.r[data.parent[k]]);
       const end = data.latent[k] >= 0 && parent !== null ? Math.min(y, parent + 10) : y;
-      const strong = k === state.chosen ? "chosen" : state.hits.has(k) ? "hit" : "";
       let d = parent === null ? "" : `M${at} ${parent}V${end}`;
       let span = [at, at];
       if (!terminal) {
@@ -122,7 +116,7 @@
         d += `M${at} ${y}L${at - half} ${h - bottom}H${at + half}Z`;
         span = [at - half, at + half];
       }
-      const shape = { stroke: colour(k), class: "node " + strong, "data-k": k };
+      const shape = { stroke: colour(k), class: "node", "data-k": k };
       if (terminal && data.latent[k] < 0) shape.fill = colour(k);
       line(d, shape);
       const marked = Object.keys(data.marked).some((level) => data.marked[level][k]);
@@ -130,14 +124,51 @@
       drawn.push({ k, at, y, parent, span, terminal });
     }
     view.replaceChildren(parts);
+    view.setAttribute("viewBox", `0 0 ${w} ${h}`);
+    legend();
+    map(w);
+    mark();
+  }
+
+  // The chosen node and what a search found; nothing is drawn anew, so that a second click finds what the first one did.
+  function mark() {
+    for (const path of view.querySelectorAll("path[data-k]")) {
+      const k = Number(path.dataset.k);
+      path.classList.toggle("chosen", k === state.chosen);
+      path.classList.toggle("hit", state.hits.has(k));
+    }
+    const inside = state.root === top ? "The whole tree, " + data.latents + " latents."
+      : "Inside node " + data.id[state.root] + ": " + data.size[state.root] + " latents.";
+    const telling = words(state.chosen).slice(0, 3).join(" ");
+    by("where").textContent = `${inside} Chosen: node ${data.id[state.chosen]}, ${name(state.chosen)}${telling ? ": " + telling : ""}.`;
+  }
+
+  function legend() {
     by("legend").replaceChildren();
     for (const [shade, text] of colours.legend(...chosenColour(), drawn.map((node) => node.k))) {
-      make("span", "", by("legend")).style.backgroundColor = shade;
-      make("i", text, by("legend"));
+      panel.make("span", "", by("legend")).style.backgroundColor = shade;
+      panel.make("i", text, by("legend"));
     }
-    view.setAttribute("viewBox", `0 0 ${w} ${h}`);
-    by("where").textContent = state.root === top ? "The whole tree: " + data.latents + " latents."
-      : "Inside node " + data.id[state.root] + ": " + data.size[state.root] + " latents.";
+  }
+
+  // The whole tree as a strip: the part that is drawn, and what is clamped.
+  function map(w) {
+    const strip = by("map"), scale = w / data.latents;
+    const box = (k, y, height, kind) => {
+      const rect = document.createElementNS(SVG, "rect");
+      const wide = Math.max(2, data.size[k] * scale);
+      for (const [key, value] of Object.entries({ x: data.first[k] * scale, y, width: wide, height, class: kind })) rect.setAttribute(key, value);
+      return rect;
+    };
+    strip.setAttribute("viewBox", `0 0 ${w} 22`);
+    const clamped = data.id.map((_, k) => k).filter((k) => Object.values(data.marked).some((of) => of[k] && of[k] === data.size[k]));
+    strip.replaceChildren(box(top, 8, 6, "all"), ...clamped.map((k) => box(k, 4, 14, "clamped")), box(state.root, 1, 20, "window"));
+  }
+  // The smallest node of some size around a place of the strip.
+  function at(event) {
+    const box = by("map").getBoundingClientRect(), leaf = ((event.clientX - box.left) / box.width) * data.latents;
+    return data.id.map((_, k) => k).filter((k) => data.first[k] <= leaf && leaf < data.first[k] + data.size[k] && data.size[k] >= ROOM)
+      .reduce((least, k) => (data.size[k] < data.size[least] ? k : least), top);
   }
 
   function nearest(event) {
@@ -154,74 +185,39 @@
   }
 
   // --- the chosen node -----------------------------------------------------------------------------------------
+  // The nodes between `k` and the root of what is drawn.
+  const between = (k) => above(k).slice(0, Math.max(0, above(k).indexOf(state.root)));
   function choose(k) {
     state.chosen = k;
-    const path = above(k);
-    if (k !== state.root && !path.includes(state.root)) state.root = top;
-    for (const p of path) if (p !== state.root && folded(p)) state.opened.add(p);
+    const outside = k !== state.root && !above(k).includes(state.root);
+    if (outside) state.root = top;
+    const hidden = between(k).filter(folded);
+    for (const p of hidden) state.opened.add(p);
+    if (outside || hidden.length) draw(); else mark();
+    panel.describe(k);
+  }
+  // Look inside `k`; where that is more than fits, its largest parts are unfolded.
+  function zoom(k, then = k) {
+    if (!children[k].length) return;
+    if (state.cut !== FITS) unfold(k);
+    state.root = k;
+    state.chosen = then;
+    for (const p of between(then).filter(folded)) state.opened.add(p);
     draw();
-    describe(k);
+    panel.describe(then);
   }
-
-  function describe(k) {
-    const panel = by("node");
-    panel.replaceChildren();
-    make("h4", "Node " + data.id[k] + ": " + name(k), panel);
-    make("p", words(k).join(" ") || "(no telling words)", panel).className = "node-words";
-    const facts = make("ul", undefined, panel);
-    if (data.latent[k] < 0) {
-      make("li", `merged at r = ${data.r[k]}; coherence (mean correlation inside) ${data.coherence[k]}`, facts);
-      make("li", data.stability[k] === null ? "stability: not measured (merged without positive correlation)"
-        : `stability ${data.stability[k].toFixed(2)}: mean best overlap (Jaccard) with a group of a tree of resampled documents`, facts);
-    }
-    for (const [place, share] of data.place[k])
-      if (share >= 10) make("li", `${share} % of its activation on known places is in ${data.places[place]}`, facts);
-    for (const level in data.targets) {
-      const [forget, sibling, other, general] = data.targets[level][k];
-      make("li", `its activation, by ${level}: target ${forget} %, siblings ${sibling} %, other ${other} %, general ${general} %`, facts);
-    }
-    for (const level in data.marked)
-      if (data.marked[level][k]) make("li", `${data.marked[level][k]} of its latents are clamped by subtree/${level}: ${data.effects[level]}`, facts);
-    cutting(k, facts);
-    const hidden = data.size[k] - children[k].reduce((sum, c) => sum + data.size[c], 0);
-    if (children[k].length && hidden) make("li", hidden + " of its latents are not on this page", facts);
-    for (const [tokens, strengths] of data.contexts[k]) {
-      const quote = make("blockquote", undefined, panel);
-      tokens.forEach((token, i) => {
-        const mark = make(strengths[i] > "0" ? "mark" : "span", data.text[token], quote);
-        if (strengths[i] > "0") mark.style.backgroundColor = `rgba(230, 159, 0, ${(0.2 + strengths[i] / 12).toFixed(2)})`;
-      });
-    }
-    const near = make("p", "Go to: ", panel);
-    if (data.parent[k] >= 0) link(near, "parent", data.parent[k]);
-    for (const c of children[k]) link(near, name(c) + (words(c)[0] ? " (" + words(c)[0] + ")" : ""), c);
-    const kind = data.latent[k] >= 0 ? "feature " + data.latent[k] : "group " + data.id[k];
-    make("code", "uv run python -m pipeline inspect " + kind, panel);
-  }
-
-  // Measured by the stage evaluate for the nodes that matter most; losses are points of cloze on test probes.
-  function cutting(k, facts) {
-    const found = data.cutting[k];
-    if (!found) {
-      if (data.latent[k] < 0) make("li", "cutting it alone: not measured (only the nodes that matter most are)", facts);
-      return;
-    }
-    const points = (value) => (value > 0 ? `−${value}` : value < 0 ? `+${-value}` : "0");
-    make("li", `cutting it alone (its latents set to minus their mean code): ${points(found.all)} points of cloze over all probes`, facts);
-    for (const level in found.targets) {
-      const lost = Object.entries(found.targets[level]).map(([name, value]) => `${name === "forget" ? "target" : name} ${points(value)}`);
-      make("li", `… for the ${level}: ${lost.join(", ")}`, facts);
-    }
-    if (found.worst.length)
-      make("li", "… most at " + found.worst.map(([place, value, n]) => `${place} ${points(value)} (${n} probes)`).join("; "), facts);
-  }
-
-  function link(parent, text, k) {
-    const button = make("button", text, parent);
-    button.type = "button";
-    button.dataset.k = k;
-    button.addEventListener("click", () => choose(k));
-    parent.append(" ");
+  // The largest branch around `k` that is read at a glance; where a spine leaps over that, the next larger one.
+  const around = (k) => above(k).filter((p) => data.size[p] <= 3 * ROOM && data.size[p] > data.size[k]).pop() ??
+    above(k).find((p) => data.size[p] >= ROOM) ?? top;
+  const up = () => { if (state.root !== top) zoom(data.parent[state.root], state.root); };
+  const beside = (k, step) => {
+    const all = children[data.parent[k]] ?? [k];
+    return all[(all.indexOf(k) + step + all.length) % all.length];
+  };
+  function fold() {
+    const k = state.chosen;
+    if (folded(k)) unfold(k); else { state.opened.delete(k); state.closed.add(k); }
+    draw();
   }
 
   // --- controls ------------------------------------------------------------------------------------------------
@@ -239,34 +235,44 @@
     state.hits = new Set(found.map((row) => row[2]));
     const list = by("found");
     list.replaceChildren();
-    if (query) make("span", found.length + " nodes for “" + query + "” ", list);
-    for (const [, , k] of found.slice(0, 12)) link(list, name(k) + ": " + words(k).slice(0, 3).join(" "), k);
+    if (query) panel.make("span", found.length + " nodes for “" + query + "” ", list);
+    for (const [, , k] of found.slice(0, 12)) panel.link(list, name(k) + ": " + words(k).slice(0, 3).join(" "), k);
     draw();
   }
 
   view.addEventListener("click", (event) => { const k = nearest(event); if (k !== null) choose(k); });
-  view.addEventListener("dblclick", (event) => { const k = nearest(event); if (k !== null) zoom(k); });
-  // Look inside `k`; where that is more than fits, its largest parts are unfolded.
-  const zoom = (k) => {
-    if (!children[k].length) return;
-    if (state.cut !== FITS) unfold(k);
-    state.root = k;
-    choose(k);
+  view.addEventListener("dblclick", () => zoom(state.chosen)); // which the first of the two clicks chose
+  by("map").addEventListener("click", (event) => zoom(at(event)));
+  const KEYS = {
+    ArrowUp: () => (state.chosen === state.root ? up() : choose(data.parent[state.chosen])),
+    ArrowDown: () => { if (children[state.chosen].length) choose(children[state.chosen][0]); },
+    ArrowLeft: () => choose(beside(state.chosen, -1)),
+    ArrowRight: () => choose(beside(state.chosen, 1)),
+    Enter: () => zoom(state.chosen),
+    " ": fold,
+    Escape: up,
+    Home: () => zoom(top),
   };
+  view.addEventListener("keydown", (event) => {
+    if (!KEYS[event.key]) return;
+    event.preventDefault();
+    KEYS[event.key]();
+  });
   by("search").addEventListener("input", search);
   by("colour").addEventListener("change", draw);
   by("cut").addEventListener("change", () => {
     state.cut = Number(by("cut").value); state.opened.clear(); state.closed.clear(); draw();
   });
-  by("zoom").addEventListener("click", () => zoom(state.chosen));
-  by("up").addEventListener("click", () => { if (state.root !== top) zoom(data.parent[state.root]); });
-  by("whole").addEventListener("click", () => zoom(top));
-  by("fold").addEventListener("click", () => {
-    const k = state.chosen;
-    if (folded(k)) unfold(k); else { state.opened.delete(k); state.closed.add(k); }
-    draw();
+  const go = (k) => zoom(around(k), k);
+  for (const button of document.querySelectorAll("[data-go]")) button.addEventListener("click", () => {
+    go(Number(button.dataset.go));
+    view.scrollIntoView({ block: "center" });
   });
+  by("zoom").addEventListener("click", () => zoom(state.chosen));
+  by("up").addEventListener("click", up);
+  by("whole").addEventListener("click", () => zoom(top));
+  by("fold").addEventListener("click", fold);
   window.addEventListener("resize", draw);
-  draw();
-  describe(top);
+  const started = Object.values(data.start)[0];
+  if (started === undefined) zoom(top); else go(started);
 })();
