@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from pipeline.core.files import contents, read_json
 from pipeline.core.kept import Kept
@@ -15,6 +16,7 @@ from pipeline.evaluation.edits import open_edit
 from pipeline.evaluation.kinds import RELATIONS, kind_figures
 from pipeline.evaluation.statistics import Figures, ratio_error
 from pipeline.unlearning.bench import Bench, Outcome
+from pipeline.unlearning.damage import completes, lost
 from pipeline.unlearning.edit import Edit, no_edit
 from pipeline.unlearning.subject import Subject
 
@@ -66,7 +68,8 @@ def _of_cell(exam: Callable[[], Exam], edit: Edit, cell: Path, seed: int) -> dic
 def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dict:
     """The figures of one method on one target.
 
-    Drops are cloze accuracy before minus after, in points. Probes in wholly new templates count apart (``novel_*``).
+    Drops are before minus after, in points of cloze accuracy (``lost`` says when of multiple choice). Probes in wholly
+    new templates count apart (``novel_*``).
     ``seconds`` is what choosing the edit took.
     """
     bench, before = exam
@@ -78,18 +81,21 @@ def forgetting_figures(exam: Exam, edit: Edit, seconds: float, seed: int) -> dic
     _shares(figures, bench, after, forget, "forget")
     if novel.any():
         _shares(figures, bench, after, novel, "novel")
-    lost = (before.cloze_q - after.cloze_q).numpy()
+    stays_q = torch.from_numpy(of_probe != "forget")
+    lost_q = lost(before, after, stays_q).numpy()
+    if not completes(before, stays_q):
+        figures.number("drops_of_choice", 1)
     for name in ("sibling", "other", "general"):
         chosen = np.flatnonzero((of_probe == name) & (split == "test"))
         if len(chosen):
             ids, facts = _names(bench, chosen)
-            figures.mean(f"{name}_drop", ids, lost[chosen], facts, scale=100)
+            figures.mean(f"{name}_drop", ids, lost_q[chosen], facts, scale=100)
     kind_figures(figures, bench.probes, before.choice_q.numpy(), after.choice_q.numpy(), of_probe)
     _general_text(figures, exam, after, kl_x.numpy(), edit.target)
-    by_sibling = drops_by_node(lost, bench.probes, edit.target, (of_probe == "sibling") & (split == "test"))
+    by_sibling = drops_by_node(lost_q, bench.probes, edit.target, (of_probe == "sibling") & (split == "test"))
     if by_sibling:
         figures.number("worst_sibling_drop", 100 * max(by_sibling.values()))
-    precision = sibling_precision(float(lost[forget].mean()), list(by_sibling.values()))
+    precision = sibling_precision(float(lost_q[forget].mean()), list(by_sibling.values()))
     if precision is not None:
         figures.number("sibling_precision", precision)
     touched = [i for i, batch in enumerate(bench.exam) if any(forget[q] for q, _ in batch.rows)]

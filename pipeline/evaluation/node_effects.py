@@ -11,7 +11,8 @@ import torch
 from pipeline.core.progress import track
 from pipeline.corpus.targets import relation
 from pipeline.tree.feature_tree import FeatureTree, Node
-from pipeline.unlearning.bench import Bench, Outcome
+from pipeline.unlearning.bench import Outcome
+from pipeline.unlearning.damage import lost
 from pipeline.unlearning.edit import clamped, no_edit
 from pipeline.unlearning.firing import Firing
 from pipeline.unlearning.subject import Subject
@@ -36,7 +37,7 @@ def cuts_of_nodes(
     rows = []
     for node in track(nodes, "cut nodes", len(nodes), "nodes"):
         edit = clamped("cut", "", (), subject.layer, [node.members.tolist()], scale_s, 1, {})
-        lost_q = losses(bench, before, bench.measure(edit))
+        lost_q = losses(before, bench.measure(edit))
         rows.append({"node": node.id, **what_was_lost(lost_q, bench.probes, subject.targets)})
     return {"multiplier": 1, "probes": len(bench.probes), "nodes": rows}
 
@@ -84,9 +85,9 @@ def spread(probes: Sequence[dict], most: int, seed: int) -> list[dict]:
     return [probes[number] for number in sorted(kept)]
 
 
-def losses(bench: Bench, before: Outcome, after: Outcome) -> np.ndarray:
-    """Points of cloze lost on every probe, before minus after."""
-    return 100 * (before.cloze_q - after.cloze_q).double().cpu().numpy()
+def losses(before: Outcome, after: Outcome) -> np.ndarray:
+    """Points lost on every probe, before minus after: of cloze, or of choice (``damage.lost``)."""
+    return 100 * lost(before, after, torch.ones_like(before.cloze_q, dtype=torch.bool)).double().cpu().numpy()
 
 
 def what_was_lost(lost_q: np.ndarray, probes: Sequence[dict], targets: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -97,9 +98,9 @@ def what_was_lost(lost_q: np.ndarray, probes: Sequence[dict], targets: Mapping[s
         known = [name for name in RELATIONS if name in of_probe]
         of_target[level] = {name: _rounded(lost_q[of_probe == name]) for name in known}
     of_place: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for lost, probe in zip(lost_q, probes, strict=True):
+    for points, probe in zip(lost_q, probes, strict=True):
         for depth in range(1, len(probe["path"]) + 1):
-            of_place[tuple(probe["path"][:depth])].append(float(lost))
+            of_place[tuple(probe["path"][:depth])].append(float(points))
     enough = [item for item in of_place.items() if len(item[1]) >= FEWEST]
     ranked = sorted(enough, key=lambda item: (-np.mean(item[1]), len(item[0])))
     worst = [

@@ -46,8 +46,9 @@ def damage(bench: Bench, target: Sequence[str], before: Outcome, after: Outcome)
     of_probe, of_text = relations(bench.probes, target), relations(bench.texts, target)
     forget = _where(of_probe, "forget")
     general = _where(of_text, "general")
+    lost_q = lost(before, after, ~forget)
     drops = {
-        name: 100 * _mean(before.cloze_q - after.cloze_q, _where(of_probe, name)) if name in of_probe else None
+        name: 100 * _mean(lost_q, _where(of_probe, name)) if name in of_probe else None
         for name in ("sibling", "other", "general")
     }
     ratio = None
@@ -63,6 +64,25 @@ def damage(bench: Bench, target: Sequence[str], before: Outcome, after: Outcome)
         drops["general"],
         ratio,
     )
+
+
+COMPLETED = 0.5  # cloze of the unedited model on what must stay
+
+
+def lost(before: Outcome, after: Outcome, stays_q: torch.Tensor) -> torch.Tensor:
+    """What every probe lost, before minus after, as a share: of its completion (cloze).
+
+    Where the unedited model completes less than half of what must stay it is of the choice among options: an answer
+    that was never given cannot be lost, and a real model that knows an answer often begins with another word.
+    """
+    if completes(before, stays_q):
+        return before.cloze_q - after.cloze_q
+    return before.choice_q - after.choice_q
+
+
+def completes(before: Outcome, stays_q: torch.Tensor) -> bool:
+    """Whether the unedited model completes at least half of what must stay, so that cloze shows what is lost."""
+    return not bool(stays_q.any()) or _mean(before.cloze_q, stays_q) >= COMPLETED
 
 
 def _where(names: Sequence[str], wanted: str) -> torch.Tensor:
