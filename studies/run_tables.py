@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from pipeline.report.comparison import Run, comparison, figure, not_measured, read_runs
-from pipeline.report.methods import CATEGORY, FAMILIES, WHAT, in_order, kind_of
+from pipeline.report.methods import CATEGORY, FAMILIES, in_order, kind_of
 from pipeline.unlearning.methods import METHODS
 from studies.markdown import grouped, table
 
@@ -23,8 +23,6 @@ STAGES = tuple(
 )
 LEVELS = ("domain", "topic", "entity")
 COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "latents")
-# What the first page shows of the topic.
-SHORT = ("none", "subtree", "flat_frequency", "guard_tree", "npo", "grad_diff", "random_groups", "shuffled_tree")
 BRIEF = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop")
 SAE = {
     "explained_variance": "explained variance",
@@ -102,15 +100,6 @@ def _range(found: Sequence[dict[str, float]], name: str) -> str:
         return "-"
     values, digits = [means[name] for means in found], 1 if name.endswith("drop") else 3
     return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
-
-
-def short(runs: Sequence[Run]) -> str:
-    """A few methods of every kind on the topic, for the first page."""
-    rows = [
-        [f"`{method}`", WHAT[method], *(_cell(runs[-1], f"unlearning/{method}/topic", name) for name in BRIEF)]
-        for method in SHORT
-    ]
-    return table(["method", "what it does", *(name.replace("_", " ") for name in BRIEF)], rows)
 
 
 def _cell(run: Run, key: str, name: str) -> str:
@@ -204,7 +193,6 @@ TABLES: dict[str, Callable[[Sequence[Run]], str]] = {
     "dictionary": dictionary,
     **{f"forgetting_{level}": forgetting(level) for level in LEVELS},
     "refits": refits,
-    "short": short,
     "further": further,
     "times": times,
     "methods": methods,
@@ -220,4 +208,4 @@ TABLES: dict[str, Callable[[Sequence[Run]], str]] = {
 @functools.cache
 def all_runs() -> list[Run]:
     """The committed runs, in the order of their names."""
-    return read_runs([path.parent for path in RUNS.glob("*/final_info.json")])
+    return read_runs([path.parent for path in RUNS.glob("run_*/final_info.json")])
