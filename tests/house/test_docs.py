@@ -153,3 +153,11 @@ def test_the_notebook_runs_and_its_clamp_is_the_projects(project: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     for said in ("bfloat16", "groups of two or more", "answered before", "tensors replaced"):
         assert said in done.stdout
+
+
+def test_finished_edits_are_not_made_again(project: Path) -> None:
+    """The seconds of every sweep are those of the first call, which a second choice would not repeat."""
+    sweeps = {path: path.read_bytes() for path in (project / "data/unlearning").rglob("sweep.json")}
+    done = run(project, "-m", "stages.unlearn")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert sweeps and {path: path.read_bytes() for path in sweeps} == sweeps
