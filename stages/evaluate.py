@@ -11,7 +11,7 @@ from pipeline.core.kept import Kept, code_of
 from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from pipeline.evaluation.completions import all_completions
-from pipeline.evaluation.forgetting import all_forgetting_figures
+from pipeline.evaluation.forgetting import all_forgetting_figures, some_text
 from pipeline.evaluation.hierarchy import Places, hierarchy_figures
 from pipeline.evaluation.knowledge import language_model_figures, sae_figures
 from pipeline.evaluation.node_effects import cuts_of_nodes
@@ -33,7 +33,7 @@ READING = UNLEARNING / "documents.npz"
 KEPT = EVALUATION.parent / "partial/figures"  # those of every edit, for a call that goes on or has another edit
 PACKAGES = ("core", "corpus", "evaluation", "language_model", "sae", "unlearning")  # they are made with
 SAE_BENCH = EVALUATION.parent / "partial/sae_bench"  # outlives a killed or repeated call, with every finished eval
-TEST_TOKENS = 16_384  # of text on which the dictionary and its groups are judged; the embedded world has fewer
+TEST_LOGITS = 1 << 31  # of text on which the dictionary and its groups are judged
 PLACES = Places(DENDROGRAM, CORRELATION, FEATURES, SAE, CORPUS, MODEL)
 
 
@@ -48,7 +48,7 @@ def main() -> str:
     targets = read_json(UNLEARNING / "targets.json")
     subject = open_subject(MODEL, SAE, CORPUS, activations, targets, device)
     probes, texts = subject.split("test", "novel")
-    bench = subject.bench(probes, subject.some(texts, TEST_TOKENS, seed))
+    bench = subject.bench(probes, some_text(subject, texts, TEST_LOGITS, seed))
     before = bench.measure(no_edit("", (), subject.layer))
     codes = CodesStore.open(FEATURES)
     bench_of = edits_of(UNLEARNING, settings.sae_bench_edits)

@@ -20,7 +20,7 @@ from pipeline.unlearning.damage import completes, lost
 from pipeline.unlearning.edit import Edit, no_edit
 from pipeline.unlearning.subject import Subject
 
-GENERAL_TOKENS = 6500  # of general text, read under every edit: about what the embedded world has
+GENERAL_LOGITS = 1 << 29  # of general text, read under every edit: 2,048 tokens of the widest vocabularies
 
 
 class Exam(NamedTuple):
@@ -36,8 +36,13 @@ def open_exam(subject: Subject, target: tuple[str, ...], seed: int) -> Exam:
     near = {"test": RELATIONS, "novel": ("forget",), "copying": ("forget", "sibling")}
     asked = [p for p in probes if relation(p["path"], target) in near[p["split"]]]
     general = [text for text in texts if relation(text["path"], target) == "general"]
-    bench = subject.bench(asked, subject.some(general, GENERAL_TOKENS, seed))
+    bench = subject.bench(asked, some_text(subject, general, GENERAL_LOGITS, seed))
     return Exam(bench, bench.measure(no_edit("", target, subject.layer)))
+
+
+def some_text(subject: Subject, texts: list[dict], logits: int, seed: int) -> list[dict]:
+    """The texts, or a draw of as many as have so many logits: the product with a wide vocabulary is what text costs."""
+    return subject.some(texts, logits // subject.model.get_output_embeddings().weight.shape[0], seed)
 
 
 def all_forgetting_figures(subject: Subject, unlearning: Path, seed: int, kept: Kept) -> dict[str, dict]:
