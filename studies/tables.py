@@ -3,7 +3,7 @@
     uv run python -m studies.tables
 
 rewrites what stands between `<!-- table PART/NAME -->` and `<!-- end -->`; a test compares. A part is a study,
-`benchmarks`, `runs` and `gemma` (the committed runs of docs/runs/) or `stages` (dvc.yaml).
+`benchmarks`, `runs` (the committed runs of docs/runs/) or `stages` (dvc.yaml).
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import tables as benchmarks
 from pipeline.core.files import read_json
-from studies import gemma_tables, run_tables, stage_tables
+from studies import run_tables, stage_tables
 from studies.atlas import tables as atlas
 from studies.dictionaries import tables as dictionaries
 from studies.scope import tables as scope
@@ -21,7 +21,7 @@ from studies.world import tables as world
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "studies").glob("*/README.md")))
 MARKED = re.compile(r"(<!-- table (\w+/\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-READ = {"gemma": gemma_tables.TABLES, "runs": run_tables.TABLES, "stages": stage_tables.TABLES}
+READ = {"runs": run_tables.TABLES, "stages": stage_tables.TABLES}
 MEASURED = {
     "atlas": atlas.TABLES,
     "benchmarks": benchmarks.TABLES,
@@ -51,8 +51,8 @@ def made(name: str) -> str:
     part, table = name.split("/")
     if part == "runs":
         return run_tables.TABLES[table](run_tables.all_runs())
-    if part in READ:
-        return READ[part][table]()
+    if part == "stages":
+        return stage_tables.TABLES[table]()
     return MEASURED[part][table][1](read_json(result_of(name)))
 
 

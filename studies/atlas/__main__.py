@@ -2,8 +2,8 @@
 
     uv run --group gemma python experiment.py --out_dir=gemma-3-270m && uv run python -m studies.atlas
 
-reads data/ and writes results/trees.json, finding.json and dictionaries.json; a part that is asked for by name alone is
-made alone. `python -m studies.tables` makes the tables of them.
+reads data/ and writes a file in results/ for each part; a part that is asked for by name is made alone. `python -m
+studies.tables` makes the tables of them.
 """
 
 import sys
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import write_json
+from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from studies.atlas.dictionaries import dictionary_rows
 from studies.atlas.finding import finding_rows
+from studies.atlas.forgetting import forgetting_rows
 from studies.atlas.passages import read_passages
 from studies.atlas.trees import tree_rows
 
@@ -26,6 +27,9 @@ PARTS: dict[str, Callable[[Path, int], Rows]] = {
     "trees": lambda data, seed: tree_rows(read_passages(data), data, seed),
     "finding": lambda data, seed: finding_rows(read_passages(data), seed),
     "dictionaries": dictionary_rows,
+    "forgetting": forgetting_rows,
+    "layers": lambda data, seed: iter([read_json(data / "model/layers.json")]),
+    "stages": lambda data, seed: map(read_json, sorted((data / "times").glob("*.json"))),
 }
 
 
@@ -34,7 +38,7 @@ def main(names: list[str]) -> None:
     unknown = sorted(set(names) - set(PARTS))
     if unknown:
         raise PipelineError(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    prepare_process(threads=1)
+    prepare_process(threads=2)
     seed = read_section(DATA / "params.yaml", RunSettings, "run").seed
     for name in names or PARTS:
         rows = []

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.unlearning.methods import METHODS
 from studies.markdown import grouped, table
 
 Row = dict[str, Any]
@@ -89,6 +90,78 @@ def dictionaries(found: dict[str, Any]) -> str:
     return table(["dictionary", *FIGURES.values(), "CPU seconds of training"], lines)
 
 
+# Multiple choice on what the unedited model knows, but for copying, which needs no knowledge.
+CHOICES = {
+    "forget_known_mcq": "target",
+    "forget_named_mcq": "named",
+    "forget_otherwise_mcq": "otherwise",
+    "forget_copying_mcq": "copying",
+    "sibling_known_mcq": "siblings",
+    "sibling_copying_mcq": "siblings, copying",
+    "other_known_mcq": "others",
+    "general_known_mcq": "general",
+}
+SAID = {"forget": "target", "sibling": "sibling", "general": "general"}
+SHOWN = ("npo", "level_cut")  # whose texts stand beside those of the unedited model
+
+
+def forgetting(level: str) -> Callable[[dict[str, Any]], str]:
+    """A row for every method: shares of right options, perplexity, latents."""
+
+    def of_level(found: dict[str, Any]) -> str:
+        rows = [row for row in found["rows"] if row["level"] == level and "means" in row]
+        shown = [name for name in CHOICES if any(name in row["means"] for row in rows)]
+        lines = []
+        for row in sorted(rows, key=lambda row: list(METHODS).index(row["method"]) if row["method"] in METHODS else -1):
+            means, stderrs = row["means"], row["stderrs"]
+            cells = [share(means[name], stderrs.get(name)) if name in means else "-" for name in shown]
+            lines.append([f"`{row['method']}`", *cells, f"{means['perplexity_ratio']:.3f}", f"{means['latents']:.0f}"])
+        return table(["method", *(CHOICES[name] for name in shown), "perplexity ratio", "latents"], lines)
+
+    return of_level
+
+
+def share(mean: float, stderr: float | None) -> str:
+    """A share and half its 95 % interval."""
+    return f"{mean:.2f} ± {1.96 * stderr:.2f}" if stderr is not None else f"{mean:.2f}"
+
+
+def completions(found: dict[str, Any]) -> str:
+    """What the model goes on with, before and after two methods on the country."""
+    kept = next(row["completions"] for row in found["rows"] if row["level"] == "country" and "completions" in row)
+    lines = [
+        [SAID[row["relation"]], row["prompt"], said(row["before"]), *(said(row["after"][name]) for name in SHOWN)]
+        for row in kept["prompts"]
+    ]
+    return table(["about", "prompt", "before", *(f"after `{name}`" for name in SHOWN)], lines)
+
+
+def said(text: str) -> str:
+    """A text in a cell of a table."""
+    return " ".join(text.replace("|", "/").replace("<", "&lt;").split()) or "(nothing)"
+
+
+def layers(found: dict[str, Any]) -> str:
+    """Average precision of a linear classifier at every layer, for the country and the region."""
+    levels = dict(reversed(found["rows"][0]["levels"].items()))
+    places = ("subject", "last", "passage")
+    lines = [
+        ["embedding" if of[0]["layer"] < 0 else str(of[0]["layer"]), *(f"{row[p]:.3f}" for row in of for p in places)]
+        for of in zip(*(level["layers"] for level in levels.values()), strict=True)
+    ]
+    for what in ("tfidf", "chance"):
+        lines.append([what, *(f"{level[what][place]:.3f}" for level in levels.values() for place in places)])
+    return table(["layer", *(f"{name}: {place}" for name in levels for place in places)], lines)
+
+
+def stages(found: dict[str, Any]) -> str:
+    """What every stage said and took, in the order of the pipeline."""
+    by_name = {row["stage"]: row for row in found["rows"]}
+    names = ("prepare", "cache_activations", "train_sae", "encode_features", "correlate", "build_dendrogram", "unlearn")
+    lines = [[name, f"{by_name[name]['seconds'] / 60:.1f}", by_name[name]["summary"]] for name in names]
+    return table(["stage", "minutes", "what it said"], lines)
+
+
 def with_interval(values: np.ndarray) -> str:
     """The mean and its interval."""
     low, high = np.percentile(resampled(values), [2.5, 97.5])
@@ -113,4 +186,9 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "finding": ("finding", finding),
     "finding_pairs": ("finding", finding_pairs),
     "dictionaries": ("dictionaries", dictionaries),
+    "country": ("forgetting", forgetting("country")),
+    "region": ("forgetting", forgetting("region")),
+    "completions": ("forgetting", completions),
+    "layers": ("layers", layers),
+    "stages": ("stages", stages),
 }
