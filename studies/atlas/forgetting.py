@@ -29,7 +29,7 @@ def forgetting_rows(data: Path, seed: int) -> Iterator[dict[str, Any]]:
     targets = read_json(data / "unlearning/targets.json")
     subject = open_subject(data / "model", data / "sae", data / "corpus", activations, targets, "cpu")
     kept = Kept(data / "partial/sampled", [seed, FACTS, code_of("core", "evaluation", "language_model", "unlearning")])
-    for level, target in subject.targets.items():
+    for level, target in reversed(subject.targets.items()):  # the finest first
         asked = subject._replace(targets={level: target}, probes=some_facts(subject.probes, target, seed))
         for name, entry in all_forgetting_figures(asked, data / "unlearning", seed, kept).items():
             _, method, _ = name.split("/")

@@ -105,20 +105,16 @@ SAID = {"forget": "target", "sibling": "sibling", "general": "general"}
 SHOWN = ("npo", "level_cut")  # whose texts stand beside those of the unedited model
 
 
-def forgetting(level: str) -> Callable[[dict[str, Any]], str]:
+def country(found: dict[str, Any]) -> str:
     """A row for every method: shares of right options, perplexity, latents."""
-
-    def of_level(found: dict[str, Any]) -> str:
-        rows = [row for row in found["rows"] if row["level"] == level and "means" in row]
-        shown = [name for name in CHOICES if any(name in row["means"] for row in rows)]
-        lines = []
-        for row in sorted(rows, key=lambda row: list(METHODS).index(row["method"]) if row["method"] in METHODS else -1):
-            means, stderrs = row["means"], row["stderrs"]
-            cells = [share(means[name], stderrs.get(name)) if name in means else "-" for name in shown]
-            lines.append([f"`{row['method']}`", *cells, f"{means['perplexity_ratio']:.3f}", f"{means['latents']:.0f}"])
-        return table(["method", *(CHOICES[name] for name in shown), "perplexity ratio", "latents"], lines)
-
-    return of_level
+    rows = [row for row in found["rows"] if row["level"] == "country" and "means" in row]
+    shown = [name for name in CHOICES if any(name in row["means"] for row in rows)]
+    lines = []
+    for row in sorted(rows, key=lambda row: list(METHODS).index(row["method"]) if row["method"] in METHODS else -1):
+        means, stderrs = row["means"], row["stderrs"]
+        cells = [share(means[name], stderrs.get(name)) if name in means else "-" for name in shown]
+        lines.append([f"`{row['method']}`", *cells, f"{means['perplexity_ratio']:.3f}", f"{means['latents']:.0f}"])
+    return table(["method", *(CHOICES[name] for name in shown), "perplexity ratio", "latents"], lines)
 
 
 def share(mean: float, stderr: float | None) -> str:
@@ -186,8 +182,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "finding": ("finding", finding),
     "finding_pairs": ("finding", finding_pairs),
     "dictionaries": ("dictionaries", dictionaries),
-    "country": ("forgetting", forgetting("country")),
-    "region": ("forgetting", forgetting("region")),
+    "country": ("forgetting", country),
     "completions": ("forgetting", completions),
     "layers": ("layers", layers),
     "stages": ("stages", stages),
