@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.activations.layer import at_layer
 from pipeline.activations.settings import ActivationsSettings
-from pipeline.core.files import read_json
+from pipeline.core.files import contents, read_json
 from pipeline.core.kept import Kept, code_of
 from pipeline.core.settings import read_section
 from pipeline.corpus.targets import relations
@@ -28,7 +28,9 @@ def forgetting_rows(data: Path, seed: int) -> Iterator[dict[str, Any]]:
     activations = at_layer(read_section(data / "params.yaml", ActivationsSettings, "activations"), data / "model")
     targets = read_json(data / "unlearning/targets.json")
     subject = open_subject(data / "model", data / "sae", data / "corpus", activations, targets, "cpu")
-    kept = Kept(data / "partial/sampled", [seed, FACTS, code_of("core", "evaluation", "language_model", "unlearning")])
+    inputs = contents(data / name for name in ("corpus", "model", "sae"))
+    code = code_of("core", "corpus", "evaluation", "language_model", "sae", "unlearning")
+    kept = Kept(data / "partial/sampled", [seed, FACTS, str(activations), code, inputs])
     for level, target in reversed(subject.targets.items()):  # the finest first
         asked = subject._replace(targets={level: target}, probes=some_facts(subject.probes, target, seed))
         for name, entry in all_forgetting_figures(asked, data / "unlearning", seed, kept).items():

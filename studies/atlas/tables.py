@@ -118,8 +118,8 @@ def country(found: dict[str, Any]) -> str:
 
 
 def share(mean: float, stderr: float | None) -> str:
-    """A share and half its 95 % interval."""
-    return f"{mean:.2f} ± {1.96 * stderr:.2f}" if stderr is not None else f"{mean:.2f}"
+    """A share and half its 95 % interval, which a single fact does not have."""
+    return f"{mean:.2f} ± {1.96 * stderr:.2f}" if stderr else f"{mean:.2f}"
 
 
 def completions(found: dict[str, Any]) -> str:
