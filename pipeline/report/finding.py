@@ -10,7 +10,7 @@ from pipeline.report.verdict import CANDIDATES, Verdict, chosen_methods, verdict
 
 PERSISTENT = {"weights": "yes: the weights are changed", "guard": "no: it blocks", "clamp": "no: it acts at inference"}
 # What the table of the first screen has after the target: final_info's name and its head.
-DAMAGE = {"sibling_drop": "siblings lose", "other_drop": "others lose", "general_drop": "general text loses"}
+DAMAGE = {"sibling_drop": "siblings lose", "other_drop": "others lose", "general_drop": "general facts lose"}
 _SHOWN = {"forget": "the target", "sibling": "a sibling", "general": "general text"}
 
 

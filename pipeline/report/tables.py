@@ -15,7 +15,7 @@ _MAIN = (
     ("forget_cloze", "facts completed, target, %", 100, 1),
     ("sibling_drop", "siblings lose, points", 1, 1),
     ("other_drop", "others lose, points", 1, 1),
-    ("general_drop", "general text loses, points", 1, 1),
+    ("general_drop", "general facts lose, points", 1, 1),
 )
 _REST = (
     ("novel_cloze", "facts completed, new templates, %", 100, 1),

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline.activations.layer import at_layer
@@ -23,7 +24,7 @@ from pipeline.activations.store import ActivationStore
 from pipeline.core.files import building, read_json
 from pipeline.core.processes import MachineSettings
 from pipeline.core.progress import track
-from pipeline.core.settings import read_section
+from pipeline.core.settings import Section, read_section
 from pipeline.evaluation.knowledge import sae_figures
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.dictionary import Dictionary
@@ -40,9 +41,9 @@ RELU = {"architecture": "relu", "l1": 0.04}
 
 def dictionary_rows(data: Path, seed: int) -> Iterator[dict[str, Any]]:
     """A row for every dictionary: seconds of its training on one thread, and its figures."""
-    settings, machine = read_section(data / "params.yaml", SAESettings, "sae"), recommended_machine(data)
+    settings, machine = _section(data, SAESettings, "sae"), _section(data, MachineSettings, "machine")
     store = ActivationStore.open(data / "activations.zarr")
-    activations = at_layer(read_section(data / "params.yaml", ActivationsSettings, "activations"), data / "model")
+    activations = at_layer(_section(data, ActivationsSettings, "activations"), data / "model")
     targets = read_json(data / "unlearning/targets.json")
     subject = open_subject(data / "model", data / "sae", data / "corpus", activations, targets, "cpu")
     probes, texts = subject.split("test")
@@ -60,9 +61,8 @@ def dictionary_rows(data: Path, seed: int) -> Iterator[dict[str, Any]]:
         yield {"dictionary": name, "seconds": seconds, "means": figures["means"], "stderrs": figures["stderrs"]}
 
 
-def recommended_machine(data: Path) -> MachineSettings:
-    """The machine section of the run."""
-    return read_section(data / "params.yaml", MachineSettings, "machine")
+def _section(data: Path, cls: type[Section], key: str) -> Section:
+    return read_section(data / "params.yaml", cls, key)
 
 
 def by_this_project(
@@ -101,7 +101,7 @@ def by_sae_lens(store: ActivationStore, settings: SAESettings, machine: MachineS
         return load_dictionary(Path(folder))
 
 
-def rates(store: ActivationStore, dictionary: Dictionary) -> Any:
+def rates(store: ActivationStore, dictionary: Dictionary) -> np.ndarray:
     """The share of the store's rows on which each latent fires, from every n-th chunk of rows."""
     fired_s, n_rows = torch.zeros(dictionary.d_sae), 0
     step = max(1, store.n_tokens // RATE_ROWS) * store.chunk_rows

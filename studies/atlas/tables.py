@@ -118,7 +118,7 @@ def country(found: dict[str, Any]) -> str:
 
 
 def share(mean: float, stderr: float | None) -> str:
-    """A share and half its 95 % interval, which a single fact does not have."""
+    """A share and half its 95 % interval, left out where there is a single fact or all agree."""
     return f"{mean:.2f} ± {1.96 * stderr:.2f}" if stderr else f"{mean:.2f}"
 
 

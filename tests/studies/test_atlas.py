@@ -1,16 +1,24 @@
 """The atlas study on passages with planted latents: what is there is found, and nothing is found in shuffled trees."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from sklearn.metrics import average_precision_score
 
+from pipeline.core.processes import MachineSettings
+from pipeline.sae.settings import SAESettings
 from pipeline.tree.feature_tree import save_tree
+from studies.atlas import dictionaries
 from studies.atlas.finding import finding_rows
 from studies.atlas.passages import Passages, freed, half_a, principal, standardised
 from studies.atlas.ranking import average_precisions, ranks
 from studies.atlas.tables import chosen, finding, trees
 from studies.atlas.trees import freed_tree, tree_rows
+from tests.support.settings import recommended
 
 COUNTRIES = [(f"region_{i // 2}", f"Country {i}") for i in range(8)]
 EACH, LATENTS, OWN = 24, 60, 5  # passages of a country; latents in all, and of each country
@@ -92,3 +100,26 @@ def test_two_passages_find_the_rest(passages, monkeypatch) -> None:
 
 def rows_of(rows: list[dict], name: str) -> list[dict]:
     return [row for row in rows if row["retriever"] == name]
+
+
+class Rows(SimpleNamespace):
+    """As much of an activation store as training by SAELens needs."""
+
+    def served(self, _store, batch_size: int, *_rest) -> Iterator[torch.Tensor]:
+        while True:
+            yield self.acts[torch.randint(len(self.acts), (batch_size,), generator=self.generator)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TransformerLens, as SAELens imports it
+def test_a_dictionary_by_saelens_reads_the_rows_as_they_are(monkeypatch) -> None:
+    """Its scale is folded in: on raw rows it keeps about k latents and explains what plain training explains."""
+    generator = torch.Generator().manual_seed(0)
+    acts = 50 * torch.randn(400, 3, generator=generator) @ torch.randn(3, 8, generator=generator) + 20
+    rows = Rows(acts=acts, generator=generator, d_model=8, mean_norm=float(acts.norm(dim=1).mean()))
+    monkeypatch.setattr(dictionaries, "ActivationLoader", rows.served)
+    settings = recommended(SAESettings, d_sae=16, k=4, steps=300, batch_size=64, warm_up_steps=10, learning_rate=3e-3)
+    dictionary = dictionaries.by_sae_lens(rows, settings, recommended(MachineSettings), 0)
+    codes = dictionary.encode(acts)
+    error = (acts - dictionary.decode(codes)).square().sum() / (acts - acts.mean(0)).square().sum()
+    assert 2 < float((codes > 0).sum(1).float().mean()) < 7
+    assert error < 0.2

@@ -4,7 +4,7 @@ const tradeOff = (root) => {
   const data = JSON.parse(root.querySelector("script").textContent);
   const view = root.querySelector(".trade-view"), said = root.querySelector(".trade-said");
   const select = root.querySelector("select"), boxes = [...root.querySelectorAll("input")];
-  const panels = data.losses.slice(0, 2); // siblings and others; what general text loses is said in words
+  const panels = data.losses.slice(0, 2); // siblings and others; what general facts lose is said in words
   let shown = Math.max(0, data.methods.findIndex((m) => m.name === data.shown));
   let placed = [], wide = 0;
 
