@@ -1,6 +1,6 @@
 """A picture of a run's page in Chromium: the first screen, or the tree as it opens, at the group that forgot.
 
-uv run python -m benchmarks.report_picture run_7/report/index.html docs/runs/run_7/report.png tree-map
+uv run python -m benchmarks.report_picture run_7/report/index.html docs/runs/run_7/report.png
 """
 
 import base64
