@@ -392,6 +392,8 @@ PLAIN = (
 
 PAGE_TEXT = """# Architectures
 
+After this page you know whether your model can be read and edited, and with which sentence it is refused if not.
+
 Which models can be read and edited. Every decoder-only architecture of transformers {version} was built with small
 random weights, and `python -m benchmarks.architectures` tried on it what the project does: `yes` is right, a number is
 the sentence with which the project refuses it. A model is asked the same when it is opened, by a few tokens; nothing in

@@ -50,10 +50,10 @@ def check_points(model: PreTrainedModel, points: Iterable[Point]) -> None:
             raise _refusal(model, f"{missing[0][1]} of layer {missing[0][0]} is never computed")
         text_bt = mask_bt.bool()
         for (layer, site), acts in seen.items():
-            _check_finite(model, acts[text_bt], f"{site} of layer {layer}")
             if acts.shape != (*text_bt.shape, model.config.get_text_config().hidden_size):
                 shape = tuple(acts.shape)
                 raise _refusal(model, f"{site} of layer {layer} has shape {shape}, not [texts, tokens, width]")
+            _check_finite(model, acts[text_bt], f"{site} of layer {layer}")
         for layer in sorted(layers):
             _check_states(model, layer, seen, states, text_bt)
         for layer in sorted(split):

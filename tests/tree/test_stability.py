@@ -112,7 +112,7 @@ def test_documents_are_scattered_over_all_groups():
     assert dealt_in_turn.max() < 100
 
 
-def test_both_stages_on_a_small_store(tmp_path, monkeypatch):
+def test_both_stages_on_a_small_store(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     written(tmp_path / "data/features.zarr", *planted())
@@ -120,12 +120,13 @@ def test_both_stages_on_a_small_store(tmp_path, monkeypatch):
     changes |= {"machine": {"correlation_memory_mib": 64}}
     params = resolve(ROOT / "params.yaml", tmp_path, None, [changes]).params
     (tmp_path / "data/params.yaml").write_text(as_yaml(params.plain()))
-    said = correlate_stage()
+    assert "are 59 by token and 60 by document" in correlate_stage()
+    said = capsys.readouterr().out
     assert "token: 2,400 units, 30 of 30 latents fire (0 dead" in said
     assert "document: 300 units" in said
     matrix = zarr.open_array("data/correlation.zarr/document/matrix", mode="r")[:]
     assert matrix.shape == (30, 30) and (matrix == matrix.T).all() and np.allclose(matrix.diagonal(), 1)
-    assert "6 groups at r >= 0.333333 (ARI 1.00)" in build_dendrogram_stage()
+    assert "cuts have 6, 6, 6 groups, which agree with those of resampled documents by 1.00" in build_dendrogram_stage()
     folder = tmp_path / "data/dendrogram"
     linkage = np.load(folder / "linkage.npy")
     assert len(dendrogram(linkage, no_plot=True)["leaves"]) == 30
