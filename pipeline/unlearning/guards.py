@@ -24,6 +24,8 @@ from pipeline.unlearning.case import Candidates, Case
 from pipeline.unlearning.edit import Guard
 from pipeline.unlearning.gates.gates import WIDEST
 
+PASSING = 0.995  # share of dev inputs to retain that a guard must let pass
+
 
 def guard_flat(case: Case) -> Candidates:
     """A detector on single latents; the multiplier is swept."""
@@ -65,7 +67,7 @@ def fit_guard(case: Case, sets: list[np.ndarray]) -> Guard:
     model.fit(seen_ns @ basis_sg, labels)
     weight_s = basis_sg @ model.coef_[0]
     dev_ns, dev_labels = largest_codes(case.dev, case.target)
-    highest_kept = float(np.quantile((dev_ns @ weight_s)[~dev_labels], case.settings.guard_quantile))
+    highest_kept = float(np.quantile((dev_ns @ weight_s)[~dev_labels], PASSING))
     return Guard(torch.from_numpy(weight_s).float(), min(float(model.intercept_[0]), -highest_kept))
 
 

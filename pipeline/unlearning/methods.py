@@ -61,7 +61,7 @@ _TABLE = (
            "after Muhamed et al. 2025", "pipeline.unlearning.guards", "guard_flat"),
     Method("guard_tree", "guard", "a detector over groups decides where the clamp acts",
            "this project", "pipeline.unlearning.guards", "guard_tree"),
-    Method("fixed_vector", "guard", "a fixed vector is added where the same detector fires; no dictionary",
+    Method("fixed_vector", "control", "a fixed vector is added where the same detector fires; no dictionary",
            "control of the guards", "pipeline.unlearning.guards", "fixed_vector"),
     Method("grad_diff", "weights", "gradient ascent on the target, descent on what must stay",
            "Liu et al. 2022; Maini et al. 2024", "pipeline.unlearning.weights.fine_tuning", "grad_diff"),

@@ -42,6 +42,7 @@ Node = Annotated[int | str | tuple[str, ...], PlainValidator(_node)]
 Sweep = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
 Strengths = Annotated[tuple[Positive, ...], Field(min_length=1)]
+TrainedWeights = Literal["all", "layers"]
 
 
 class BatchSettings(Settings):
@@ -133,11 +134,11 @@ class UnlearningSettings(Settings):
     node_cost: NotNegative
     guard_multipliers: Sweep
     vector_multipliers: Sweep
-    guard_quantile: Annotated[float, Field(ge=0.5, lt=1)]
     dev_probes: Count
     dev_texts: Count
     first_look: Count | None
     strengths: Strengths
+    trained_weights: TrainedWeights
     batch: BatchSettings
     npo: TrainingSettings
     scope_npo: TrainingSettings

@@ -15,7 +15,7 @@ from pipeline.unlearning.weights import losses
 from pipeline.unlearning.weights.examples import Example, answered, by_length, draw, padded, whole
 from pipeline.unlearning.weights.group_adapter import LowRank, _merged
 from pipeline.unlearning.weights.losses import indifference, option_scores
-from pipeline.unlearning.weights.training import Lesson, terms_of, two_phases, weight_edits
+from pipeline.unlearning.weights.training import Lesson, minimise, terms_of, trainable, two_phases, weight_edits
 from tests.support.cases import case_with
 from tests.support.settings import recommended
 from tests.support.tiny_lm import WORDS, gemma, word_tokenizer
@@ -147,6 +147,21 @@ def test_edits_lie_on_the_line_to_the_trained_weights_and_hold_only_what_changed
     assert list(half.weights) == list(full.weights) == ["model.norm.weight"]
     assert torch.allclose(half.weights["model.norm.weight"], model.model.norm.weight + 0.5)
     assert full.settings == {"strength": 1.0}
+
+
+@pytest.mark.parametrize("which", ["all", "layers"])
+def test_the_embedding_is_trained_with_all_and_left_and_shared_with_the_layers_alone(which):
+    model = gemma().requires_grad_(False)
+    copied, parameters = trainable(model, which)
+    minimised = minimise(parameters, lambda: copied(input_ids=torch.arange(3)[None]).logits.square().mean(), 1, 0.1)
+    assert list(minimised) == [1]
+    changed = {n for n, w in copied.named_parameters() if not torch.equal(w, model.get_parameter(n))}
+    of_layers = {n for n, _ in model.named_parameters() if n.startswith("model.layers.")}
+    assert changed >= {n for n in of_layers if "mlp" in n}
+    assert (changed <= of_layers) is (which == "layers")
+    assert (copied.model.embed_tokens.weight is model.model.embed_tokens.weight) is (which == "layers")
+    assert copied.lm_head.weight is copied.model.embed_tokens.weight, "tied as before"
+    assert not any(weight.requires_grad for weight in model.parameters())
 
 
 def test_an_adapter_acts_on_its_directions_only():

@@ -26,10 +26,11 @@ from transformers import PreTrainedModel
 from pipeline.core.progress import track
 from pipeline.corpus.targets import relations
 from pipeline.language_model.answers import Question, tokenize
+from pipeline.language_model.hooks import decoder_layers
 from pipeline.language_model.wide_head import Reweighted
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Candidates, Case
-from pipeline.unlearning.settings import PhaseSettings
+from pipeline.unlearning.settings import PhaseSettings, TrainedWeights
 from pipeline.unlearning.weights.examples import Example, by_length, documents, draw, examples, padded, whole
 from pipeline.unlearning.weights.losses import divergence, indifference, option_scores, token_logprobs
 
@@ -111,10 +112,26 @@ def weight_edits(case: Case, strengths: Iterable[float], model: PreTrainedModel)
 def trained(
     case: Case, lesson: Lesson, settings: PhaseSettings, loss: ForgetLoss, attacker: type[Attacker] | None = None
 ) -> PreTrainedModel:
-    """A copy of the model with all weights trained, against an attacker where there is one."""
-    model = copy.deepcopy(case.train.model).requires_grad_(True)
-    two_phases(list(model.parameters()), terms_of(case, model, lesson, settings, loss, attacker), settings)
+    """A copy of the model with its weights trained, against an attacker where there is one."""
+    model, parameters = trainable(case.train.model, case.settings.trained_weights)
+    two_phases(parameters, terms_of(case, model, lesson, settings, loss, attacker), settings)
     return model
+
+
+def trainable(original: PreTrainedModel, which: TrainedWeights) -> tuple[PreTrainedModel, list[torch.nn.Parameter]]:
+    """A copy of a model, and those of its weights that are trained; it shares the others with the original.
+
+    ``layers`` leaves out the embedding and the head: with a wide vocabulary most of the weights, and a quarter of the
+    price of every predicted token.
+    """
+    if which == "all":
+        model = copy.deepcopy(original).requires_grad_(True)
+        return model, list(model.parameters())
+    chosen = {id(weight) for weight in decoder_layers(original).parameters()}
+    shared = {id(weight): weight for weight in original.parameters() if id(weight) not in chosen}
+    model = copy.deepcopy(original, shared)
+    parameters = list(decoder_layers(model).requires_grad_(True).parameters())
+    return model, parameters
 
 
 class Terms(NamedTuple):
