@@ -106,6 +106,9 @@ def check_together(params: Params) -> None:
     tokens, context = params.machine.batch_tokens, params.activations.context_length
     if tokens < context:
         raise PipelineError(f"`machine.batch_tokens` is {tokens}; it must hold one context of {context} tokens")
+    most, d_sae = max(params.evaluation.k_values), params.sae.d_sae
+    if params.sae.pretrained is None and most > d_sae:
+        raise PipelineError(f"`evaluation.k_values` asks for {most} latents, but `sae.d_sae` is {d_sae}")
     for key in ("targets", "more_methods"):
         for level in getattr(params.unlearning, key):  # an overlay with other levels inherits the world's
             if level not in (*params.corpus.levels, *WORLD_LEVELS):

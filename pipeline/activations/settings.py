@@ -27,7 +27,12 @@ class ActivationsSettings(Settings):
     compression: Literal["none", "zstd"]
     window_rows: Annotated[int, Field(ge=64)]
     chunk_mib: Count
-    url: Annotated[str, shaped(".+://.+", "an address such as s3://bucket/folder, or null")] | None
+    url: (
+        Annotated[
+            str, shaped("(s3|gs|az)://.+", "an s3://, gs:// or az:// address such as s3://bucket/folder, or null")
+        ]
+        | None
+    )
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

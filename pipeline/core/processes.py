@@ -40,12 +40,12 @@ class MachineSettings(Settings):
     batch_tokens: Count
     cache_arithmetic: Arithmetic
     cache_workers: Count
-    cache_scheduler: Annotated[str, shaped(".+://.+", "an address (tcp://host:port), or null")] | None
+    cache_scheduler: Annotated[str, shaped("(tcp|tls|ucx|wss?)://.+", "an address (tcp://host:port), or null")] | None
     loader_memory_mib: Count
     sae_memory_mib: Count
     correlation_memory_mib: Annotated[int, Field(ge=16)]
     correlation_scheduler: Annotated[
-        str, shaped("threads|processes|.+://.+", "threads, processes or an address (tcp://host:port)")
+        str, shaped("threads|processes|(tcp|tls|ucx|wss?)://.+", "threads, processes or an address (tcp://host:port)")
     ]
     unlearn_workers: Count
     llm_batch_size: Count
