@@ -68,24 +68,17 @@ def correlation(found: dict[str, Any]) -> str:
 
 
 def sae_speed(found: dict[str, Any]) -> str:
-    """A training step against the limit and the peers, with the bars that were set."""
-    bars = {
-        (256, 2304, 4096, 32): (2.5, 6, 5),
-        (2304, 2304, 4096, 64): (2.2, 3.3, 3.3),
-        (2304, 16384, 512, 64): (2.2, 3.5, 4),
-    }
+    """A training step against the limit and the peers; the bars that were set are 2.2, 3.5 and 4."""
     lines = []
     for row in found["shapes"]:
-        asked = bars.get(tuple(row["shape"]), (None,) * 3)
         ratios = [row["ratio"].get(peer) for peer in ("limit", "sae_lens", "dictionary_learning")]
-        cells = [
-            "not measured" if ratio is None else f"{ratio:.2f}" + (f" ({bar})" if bar else "")
-            for ratio, bar in zip(ratios, asked, strict=True)
-        ]
-        shape = ", ".join(map(str, row["shape"]))
-        lines.append([shape, f"{row['tokens_per_cpu_second']:,}", *cells, str(row["load"])])
-    peers = [f"against {name} (bar)" for name in ("the limit", "SAELens", "dictionary_learning")]
-    return table(["D, F, batch, k", "tokens a CPU second", *peers, "load"], lines)
+        cells = ["not measured" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        *shape, dead, standardised = row["shape"]
+        what = ", ".join(map(str, shape)) + (", standardised" if standardised else "")
+        memory = " / ".join(f"{mib:,}" for mib in row["peak_mib"].values())
+        lines.append([what, f"{dead:.0%}", f"{row['tokens_per_cpu_second']:,}", *cells, memory, str(row["load"])])
+    peers = [f"against {name}" for name in ("the limit", "SAELens", "dictionary_learning")]
+    return table(["D, F, batch, k", "dead", "tokens a CPU second", *peers, "peak MiB, ours / theirs", "load"], lines)
 
 
 def report_sizes(found: dict[str, Any]) -> str:
