@@ -106,8 +106,17 @@ SHOWN = ("npo", "level_cut")  # whose texts stand beside those of the unedited m
 
 
 def country(found: dict[str, Any]) -> str:
-    """A row for every method: shares of right options, perplexity, latents."""
-    rows = [row for row in found["rows"] if row["level"] == "country" and "means" in row]
+    """A row for every method on the country: shares of right options, perplexity, latents."""
+    return _forgetting(found, "country")
+
+
+def region(found: dict[str, Any]) -> str:
+    """The same on the region."""
+    return _forgetting(found, "region")
+
+
+def _forgetting(found: dict[str, Any], level: str) -> str:
+    rows = [row for row in found["rows"] if row["level"] == level and "means" in row]
     shown = [name for name in CHOICES if any(name in row["means"] for row in rows)]
     lines = []
     for row in sorted(rows, key=lambda row: list(METHODS).index(row["method"]) if row["method"] in METHODS else -1):
@@ -153,7 +162,8 @@ def layers(found: dict[str, Any]) -> str:
 def stages(found: dict[str, Any]) -> str:
     """What every stage said and took, in the order of the pipeline."""
     by_name = {row["stage"]: row for row in found["rows"]}
-    names = ("prepare", "cache_activations", "train_sae", "encode_features", "correlate", "build_dendrogram", "unlearn")
+    names = ("prepare", "cache_activations", "train_sae", "encode_features", "correlate", "build_dendrogram")
+    names += ("unlearn", "evaluate", "report")
     lines = [[name, f"{by_name[name]['seconds'] / 60:.1f}", by_name[name]["summary"]] for name in names]
     return table(["stage", "minutes", "what it said"], lines)
 
@@ -183,6 +193,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "finding_pairs": ("finding", finding_pairs),
     "dictionaries": ("dictionaries", dictionaries),
     "country": ("forgetting", country),
+    "region": ("forgetting", region),
     "completions": ("forgetting", completions),
     "layers": ("layers", layers),
     "stages": ("stages", stages),
