@@ -92,9 +92,9 @@ def seeds(found: dict[str, Any]) -> str:
 
 
 def _over(rows: list[dict[str, Any]], *path: str | int) -> str:
-    """Mean over pairs and its standard error."""
+    """Mean over pairs and half its 95 % interval."""
     values = [functools.reduce(lambda at, key: at[key], path, row) for row in rows]
-    return f"{mean(values):.3f} ± {stdev(values) / len(values) ** 0.5:.3f}"
+    return f"{mean(values):.3f} ± {1.96 * stdev(values) / len(values) ** 0.5:.3f}"
 
 
 # Table -> the result that it is made from, and how.

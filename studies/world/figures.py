@@ -22,10 +22,10 @@ def median_interval(values: list[float], digits: int) -> str:
 
 
 def mean(cells: list[Row], column: str, digits: int) -> str:
-    """Mean over cells with its standard error."""
+    """Mean over cells and half its 95 % interval."""
     values = [cell["means"][column] for cell in cells]
     error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.{digits}f} ± {error:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ± {1.96 * error:.{digits}f}"
 
 
 def interval(values: list[float], digits: int) -> str:
