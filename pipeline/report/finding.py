@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from pipeline.corpus.settings import CHANCE
 from pipeline.report.evidence import Evidence, Figures
 from pipeline.report.methods import WHAT, kind_of
-from pipeline.report.verdict import CANDIDATES, Verdict, chosen_methods, verdict
+from pipeline.report.verdict import CANDIDATES, Verdict, chosen_methods, lost_word, verdict
 
 PERSISTENT = {"weights": "yes: the weights are changed", "guard": "no: it blocks", "clamp": "no: it acts at inference"}
 # What the table of the first screen has after the target: final_info's name and its head.
@@ -80,7 +80,7 @@ def headline(figures: Figures, level: str) -> str | None:
 
 
 def finding(figures: Figures, level: str) -> str:
-    """One sentence: what that method did to the target and to the rest."""
+    """What that method did to the target and to the rest; where it did not forget and another did, that one too."""
     method = headline(figures, level)
     if method is None:
         known = [method for method in figures.methods(level) if kind_of(method) in CANDIDATES]
@@ -93,8 +93,22 @@ def finding(figures: Figures, level: str) -> str:
     return (
         f"{method}, {CANDIDATES[kind_of(method)].role}, takes the {level} {figures.target(level)} from "
         f"{before['forget_mcq']:.0%} to {means['forget_mcq']:.0%} multiple-choice accuracy (chance is {CHANCE:.0%})"
-        f"{_losses(means, level)}."
+        f"{_losses(means, level)}{lost_word(means, before)}.{_rival(figures, level, method)}"
     )
+
+
+def _rival(figures: Figures, level: str, method: str) -> str:
+    """A sentence on the best method of another kind that forgot, where the first one did not."""
+    shown = {outcome.method: outcome for outcome in outcomes(figures, level)}
+    if shown[method].verdict.forgot.startswith("forgotten"):
+        return ""
+    forgot = (name for name in shown if shown[name].verdict.forgot.startswith("forgotten"))
+    name = next(forgot, None)
+    if name is None:
+        return ""
+    means, worth = figures.means(f"unlearning/{name}/{level}"), CANDIDATES[kind_of(name)].worth
+    losses, word = _losses(means, level), lost_word(means, figures.means(f"unlearning/none/{level}"))
+    return f" {name}, {shown[name].role}, {worth}, leaves {means['forget_mcq']:.0%}{losses}{word}."
 
 
 def _losses(means: Mapping[str, float], level: str) -> str:

@@ -11,6 +11,7 @@ GONE = 0.10  # cloze
 # Of multiple choice, above chance: the whole interval must lie on one side before a verdict says so.
 RECOGNISED, AT_CHANCE = 0.05, 0.20
 FEW = 0.15  # half an interval of multiple choice that says little
+WORD_LOST = 0.2  # of copying: a name that the model no longer repeats where the question says it
 UNHARMED, HEAVY = 2.0, 10.0  # points lost
 _HARMED = {
     "sibling_drop": "its siblings",
@@ -31,7 +32,7 @@ Numbers = Mapping[str, float]
 
 def verdict(means: Numbers, stderrs: Numbers, before: Numbers, before_stderrs: Numbers) -> Verdict:
     """Judge one method on one target by its test figures; the thresholds are the constants above."""
-    return Verdict(_forgot(means, stderrs, before, before_stderrs), _broke(means))
+    return Verdict(_forgot(means, stderrs, before, before_stderrs) + lost_word(means, before), _broke(means))
 
 
 def _forgot(means: Numbers, stderrs: Numbers, before: Numbers, before_stderrs: Numbers) -> str:
@@ -51,6 +52,14 @@ def _forgot(means: Numbers, stderrs: Numbers, before: Numbers, before_stderrs: N
     if cloze <= before["forget_cloze"] / 2:
         return "partly forgotten"
     return "still known"
+
+
+def lost_word(means: Numbers, before: Numbers) -> str:
+    """What to add where the target's name went with the facts; nothing where copying was not asked or is left."""
+    was, now = before.get("forget_copying_mcq", 0.0), means.get("forget_copying_mcq", 1.0)
+    if was - now <= WORD_LOST:
+        return ""
+    return f"; the word went too: it repeats the name in {now:.0%} of the sentences that say it, {was:.0%} before"
 
 
 def _broke(means: Mapping[str, float]) -> str:

@@ -216,6 +216,16 @@ def test_what_was_not_known_is_not_forgotten(known: float, stderr: float) -> Non
     assert found.forgot.startswith("not judged: the unedited model's answers about it are not clear of chance")
 
 
+def test_a_lost_word_is_told_from_a_forgotten_fact() -> None:
+    before, stderrs = BEFORE
+    gone = {"forget_cloze": 0.0, "forget_mcq": 0.25}
+    known = {**before, "forget_copying_mcq": 0.9}
+    assert "word" not in verdict(gone | {"forget_copying_mcq": 0.75}, {}, known, stderrs).forgot
+    found = verdict(gone | {"forget_copying_mcq": 0.2}, {}, known, stderrs).forgot
+    assert found == "forgotten; the word went too: it repeats the name in 20% of the sentences that say it, 90% before"
+    assert "word" not in verdict(gone, {}, *BEFORE).forgot, "nothing is said where copying is not asked"
+
+
 def test_verdict_on_damage() -> None:
     def broke(**drops: float) -> str:
         return verdict({"forget_cloze": 0.0, "forget_mcq": 0.25, **drops}, {}, *BEFORE).broke
@@ -253,7 +263,12 @@ def test_every_kind_has_a_line_below_a_still_picture() -> None:
 def test_the_first_screen(made: Written) -> None:
     evidence = read(made.data)
     assert main_level(evidence) == "entity"  # as many methods as at the topic, and finer
-    assert finding(evidence, "topic").endswith("; sibling topics lose 12.5 points, other topics 1.0.")
+    first, rival = finding(evidence, "topic").split(". ")
+    assert first.startswith("guard_flat, the best guard, takes the topic") and "from 99% to 47%" in first
+    assert rival == (
+        "subtree, the best clamp, the tree's own clamp, which acts at inference only, leaves 27%; sibling topics lose "
+        "12.5 points, other topics 1.0."
+    ), "it forgot where the first did not"
     (passage,) = passages(evidence, "topic")
     assert (passage.about, passage.before) == ("the target", PLANTED)
     assert passage.after == [("guard_flat", "the river"), ("subtree", "the river")]
