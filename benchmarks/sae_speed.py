@@ -71,7 +71,6 @@ SHAPES = [
     Shape(640, 4096, 2048, 32, standardised=True),
     Shape(640, 16384, 1024, 32),
     Shape(640, 16384, 1024, 32, dead=0.7),
-    Shape(2304, 65536, 256, 64),
 ]
 
 

@@ -75,7 +75,7 @@ def sae_speed(found: dict[str, Any]) -> str:
         cells = ["not measured" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
         *shape, dead, standardised = row["shape"]
         what = ", ".join(map(str, shape)) + (", standardised" if standardised else "")
-        memory = " / ".join(f"{mib:,}" for mib in row["peak_mib"].values())
+        memory = " / ".join(f"{mib:,}" for mib in row.get("peak_mib", {}).values()) or "not measured"
         lines.append([what, f"{dead:.0%}", f"{row['tokens_per_cpu_second']:,}", *cells, memory, str(row["load"])])
     peers = [f"against {name}" for name in ("the limit", "SAELens", "dictionary_learning")]
     return table(["D, F, batch, k", "dead", "tokens a CPU second", *peers, "peak MiB, ours / theirs", "load"], lines)

@@ -16,5 +16,6 @@ def forgetting_rows(data: Path, seed: int) -> Iterator[dict[str, Any]]:
         for name, entry in measured.items():
             _, method, of = name.split("/")
             if of == level:
-                yield {"method": method, "level": level, "target": "/".join(target)} | entry
+                figures = {"means": entry["means"], "stderrs": entry["stderrs"]}
+                yield {"method": method, "level": level, "target": "/".join(target)} | figures
         yield {"level": level, "completions": said[level]}
