@@ -6,7 +6,7 @@
 dictionary_learning pins an old nnsight, so it cannot live beside what this project needs. Only its trainer is used,
 which needs torch and einops alone; an empty stand-in answers for nnsight. Without the first line it is left out.
 
-One thread, one process, the contestants in turn, process CPU time, the least of ``rounds`` (default 5): a busy machine
+One thread, one process, the contestants in turn, process CPU time, the least of ``rounds`` (default 4): a busy machine
 slows all alike. "Limit" is what a dense training step cannot beat: encode, decode, and the gradients of codes and of
 both weights, in float32. Where a share of the latents is dead they cannot fire and have not fired for long, so that
 every contestant's auxiliary loss is at work. Peak memory is that of a process of its own, over what it had before the
