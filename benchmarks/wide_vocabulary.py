@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -81,11 +82,13 @@ def npo_step(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, asked: 
     documents = [whole(tuple(tokenizer(text(i, 127))["input_ids"])) for i in range(2)]
     kept = [padded(part, pad, model.device) for part in (answered(asked[:72], tokenizer), documents)]
 
+    rng = np.random.default_rng(0)
+
     def step() -> None:
         with torch.no_grad():
             before = token_logprobs(model, forget)
         loss = preference(token_logprobs(trained, forget), before, forget.counted_bt, 0.1)
-        (loss + sum(divergence(trained, model, batch) for batch in kept)).backward()
+        (loss + sum(divergence(trained, model, batch, rng) for batch in kept)).backward()
         optimizer.step()
 
     return step

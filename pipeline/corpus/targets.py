@@ -8,6 +8,7 @@ from typing import Literal
 from pipeline.core.errors import PipelineError
 
 Relation = Literal["forget", "sibling", "other", "general"]
+COPYING = "copying"  # the kind of a probe whose answer stands in its prompt, and how one inside the target stands to it
 Path = tuple[str, ...]
 Node = int | str | Path  # a node by its number in order of first appearance, by its name, or by its path
 
@@ -39,8 +40,14 @@ def relation(path: Sequence[str], target: Sequence[str]) -> Relation:
 
 
 def relations(items: Sequence[Mapping], target: Sequence[str]) -> list[str]:
-    """The relation of every probe or text to the target."""
-    return [relation(item["path"], target) for item in items]
+    """The relation of every probe or text to the target; ``copying`` where its name has to be repeated only.
+
+    To repeat a name that is said takes no knowledge of what it means: it is not to be forgotten.
+    """
+    found = [relation(item["path"], target) for item in items]
+    return [
+        COPYING if of == "forget" and item.get("kind") == COPYING else of for of, item in zip(found, items, strict=True)
+    ]
 
 
 # Unlearning learns from the first, chooses by the second and reports on the last.

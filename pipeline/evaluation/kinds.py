@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.corpus.targets import COPYING
 from pipeline.evaluation.statistics import Figures
 from pipeline.language_model.known import fact_of, facts_known
 
-KINDS = ("named", "otherwise", "copying")
+KINDS = ("named", "otherwise", COPYING)
 RELATIONS = ("forget", "sibling", "other", "general")
 
 
@@ -29,7 +30,7 @@ def kind_figures(
     tested = np.array([probe["split"] in ("test", "copying") for probe in probes])
     known = known_probes(probes, before_q)
     for relation in RELATIONS:
-        of = (of_probe == relation) & tested
+        of = np.isin(of_probe, (relation, COPYING) if relation == "forget" else relation) & tested
         for name in KINDS:
             _share(figures, f"{relation}_{name}_mcq", probes, after_q, of & (kind == name))
         _share(figures, f"{relation}_known_mcq", probes, after_q, of & known & (kind != "copying"))

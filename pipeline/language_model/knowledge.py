@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pipeline.core.files import read_json, read_jsonl, write_json
 from pipeline.core.progress import track
 from pipeline.language_model.answers import ask
-from pipeline.language_model.known import Known, facts_known, table_of
+from pipeline.language_model.known import Known, facts_known, of_knowledge, table_of
 from pipeline.language_model.loading import load_model, load_tokenizer
 
 ASKED_TOGETHER = 256  # probes; a line of progress each, and no more logits than these have at once
@@ -32,7 +32,7 @@ def write_knowledge(model_dir: Path, corpus_dir: Path, least: float | None, devi
 
     ``least`` is the share of a target's facts that it must know (None: more than guessing), for those who refuse one.
     """
-    probes = list(read_jsonl(corpus_dir / "probes.jsonl"))
+    probes = of_knowledge(read_jsonl(corpus_dir / "probes.jsonl"))
     right = ask_everything(load_model(model_dir, device=device), load_tokenizer(model_dir), probes)
     facts = facts_known(probes, right)
     levels = read_json(corpus_dir / "corpus.json")["levels"]

@@ -39,6 +39,11 @@ def fact_of(probe: Mapping[str, Any]) -> tuple[tuple[str, ...], str, str]:
     return tuple(probe["path"]), probe["kind"], "|".join(asked)
 
 
+def of_knowledge(probes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The probes that say what a model knows: all but the sentences from which edits learn to keep a word."""
+    return [probe for probe in probes if probe["split"] not in ("copying_train", "copying_dev")]
+
+
 def facts_known(probes: Iterable[Mapping[str, Any]], right: Mapping[str, bool]) -> list[Known]:
     """Every fact, by the way in which it is asked for: its name, something else, or a copy of what is said."""
     found: dict[tuple[tuple[str, ...], str, str], list[bool]] = {}
@@ -129,5 +134,7 @@ def refuse_unknown(model_dir: Path, corpus_dir: Path, targets: Mapping[str, tupl
     if file.exists():
         content = read_json(file)
         check_known(
-            facts_known(read_jsonl(corpus_dir / "probes.jsonl"), content["right"]), targets, content["least_known"]
+            facts_known(of_knowledge(read_jsonl(corpus_dir / "probes.jsonl")), content["right"]),
+            targets,
+            content["least_known"],
         )

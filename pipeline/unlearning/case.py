@@ -170,7 +170,7 @@ def draw(items: Sequence[dict], target: tuple[str, ...], most: int, seed: int) -
     rng = random.Random(seed)
     of_item = relations(items, target)
     kept: set[int] = set()
-    for name in ("forget", "sibling", "other", "general"):
+    for name in ("forget", "sibling", "other", "general", "copying"):
         numbers = [i for i, of in enumerate(of_item) if of == name]
         kept.update(numbers if len(numbers) <= most else rng.sample(numbers, most))
     return [items[i] for i in sorted(kept)]

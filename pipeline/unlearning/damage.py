@@ -26,6 +26,7 @@ class Damage(NamedTuple):
     sibling_drop: float | None
     other_drop: float | None
     general_drop: float | None
+    copying_drop: float | None  # of the target's own name where the prompt says it
     perplexity_ratio: float | None
 
     @property
@@ -37,7 +38,8 @@ class Damage(NamedTuple):
         """
         margin = math.sqrt(CHANCE * (1 - CHANCE) / self.forget_probes)
         remains = max(0.0, self.forget_cloze - 0.05) + 2 * max(0.0, abs(self.forget_choice - CHANCE) - margin)
-        drops = [drop for drop in (self.sibling_drop, self.other_drop, self.general_drop) if drop is not None]
+        found = self.sibling_drop, self.other_drop, self.general_drop, self.copying_drop
+        drops = [drop for drop in found if drop is not None]
         return remains + max([0.0, *drops]) / 100 + max(0.0, (self.perplexity_ratio or 1.0) - 1)
 
 
@@ -49,7 +51,7 @@ def damage(bench: Bench, target: Sequence[str], before: Outcome, after: Outcome)
     lost_q = lost(before, after, ~forget)
     drops = {
         name: 100 * _mean(lost_q, _where(of_probe, name)) if name in of_probe else None
-        for name in ("sibling", "other", "general")
+        for name in ("sibling", "other", "general", "copying")
     }
     ratio = None
     if general.any():
@@ -62,6 +64,7 @@ def damage(bench: Bench, target: Sequence[str], before: Outcome, after: Outcome)
         drops["sibling"],
         drops["other"],
         drops["general"],
+        drops["copying"],
         ratio,
     )
 

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.core.faults import did_you_mean
 from pipeline.core.settings import Count, CountOrZero, NotNegative, Positive, Settings, Share, require
+from pipeline.corpus.targets import COPYING
 from pipeline.scope.names import RETRIEVERS
 from pipeline.unlearning.methods import METHODS
 
@@ -42,7 +43,7 @@ Node = Annotated[int | str | tuple[str, ...], PlainValidator(_node)]
 Sweep = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
 Strengths = Annotated[tuple[Positive, ...], Field(min_length=1)]
-TrainedWeights = Literal["all", "layers"]
+TrainedWeights = Literal["all", "layers", "mlps"]
 
 
 class BatchSettings(Settings):
@@ -55,6 +56,10 @@ class BatchSettings(Settings):
     def _retains_all(self) -> Self:
         _has_all("retain", self.retain, RETAINED)
         return self
+
+    def kept(self, relation: str) -> int:
+        """How many of a relation; sentences that only repeat the target's name are as many as questions on siblings."""
+        return self.retain["sibling" if relation == COPYING else relation]
 
 
 class PhaseSettings(Settings):

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, read_jsonl
-from pipeline.corpus.targets import Node, check_targets, choose_targets, relations
+from pipeline.corpus.targets import Node, check_targets, choose_targets, relation, relations
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.language_model.structure import check_stream, check_upper_layers
 from pipeline.sae.dictionary import Dictionary
@@ -141,6 +141,8 @@ def open_case(
 
     def sample(split: str, most: int, texts_of: tuple[str, ...]) -> Bench:
         probes, texts = subject.split(split)
+        copied, _ = subject.split(f"copying_{split}")
+        probes += [probe for probe in copied if relation(probe["path"], target) == "forget"]
         wanted = [t for t, of in zip(texts, relations(texts, target), strict=True) if of in texts_of]
         return subject.bench(draw(probes, target, most, seed), draw(wanted, target, settings.dev_texts, seed))
 

@@ -9,6 +9,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_jsonl
 from pipeline.corpus.atlas.factbook import plain, read_factbook
 from pipeline.corpus.atlas.facts import cities_of, factbook_facts
+from pipeline.corpus.atlas.probes import COPYING
 from pipeline.corpus.atlas.tables import CARRIED, read_tables, table_facts
 from pipeline.corpus.atlas.write import open_atlas, write_atlas
 from pipeline.corpus.settings import AtlasSettings
@@ -85,7 +86,15 @@ def test_facts_and_paraphrases_are_kept_apart(written: tuple[dict, Path]) -> Non
     for probe in rows(written, "probes"):
         splits.setdefault(probe["fact"], Counter())[probe["split"]] += 1
     kinds = {tuple(sorted(found)) for found in splits.values()}
-    assert kinds == {("novel", "train"), ("dev",), ("test",), ("train",), ("copying",)}, "general facts have no novel"
+    copied = ("copying", "copying_dev", "copying_train")
+    assert kinds == {("novel", "train"), ("dev",), ("test",), ("train",), copied}, "general facts have no novel"
+
+
+def test_names_are_copied_from_other_sentences_in_every_split() -> None:
+    frames = [frame for ways in COPYING.values() for frame in ways]
+    assert len(set(frames)) == len(frames)
+    assert all(frame.startswith("{}") or " {}" in frame or "'{}'" in frame for frame in frames)
+    assert not any(frame.rstrip().endswith("{}") for frame in frames), "the answer is to be given, not read"
 
 
 def test_targets_have_what_unlearning_needs(written: tuple[dict, Path]) -> None:

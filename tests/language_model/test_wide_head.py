@@ -1,5 +1,6 @@
 """A few tokens at a time gives what all at once gives: losses, divergences, answers, and their gradients."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,8 @@ from pipeline.sae.dictionary import Dictionary
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.edit import clamped, no_edit
 from pipeline.unlearning.weights import losses
-from pipeline.unlearning.weights.examples import answered, padded
+from pipeline.unlearning.weights.examples import PROBE_TOKENS, answered, padded
+from pipeline.unlearning.weights.examples import whole as whole_text
 from tests.support.tiny_lm import WORDS, gemma, gemma3, gpt2, llama, neox, qwen, word_tokenizer
 
 TOKENIZER = word_tokenizer()
@@ -35,13 +37,19 @@ def gradients(loss: torch.Tensor, model) -> list[torch.Tensor]:
     return list(torch.autograd.grad(loss, parameters, allow_unused=True))
 
 
+def everywhere(model, original) -> torch.Tensor:
+    """Mean KL(original || model) over all positions, a few at a time."""
+    made, before = (pass_of(of, BATCH.ids_bt, BATCH.mask_bt) for of in (model, original))
+    return wide_head.divergences(made, before, BATCH.mask_bt.bool()).sum() / BATCH.mask_bt.sum()
+
+
 def of_all(model, original) -> list[torch.Tensor]:
     """Every loss with its gradients."""
     questions = [tokenize(probe, TOKENIZER) for probe in PROBES]
     found = []
     for loss in (
         losses.token_logprobs(model, BATCH)[BATCH.counted_bt].mean(),
-        losses.divergence(model, original, BATCH),
+        everywhere(model, original),
         losses.indifference(losses.option_scores(model, questions, TOKENIZER.pad_token_id)),
     ):
         found += [loss, *gradients(loss, model)]
@@ -60,6 +68,25 @@ def test_losses_and_their_gradients(build, narrow) -> None:
     for wanted, got in zip(whole, of_all(model, original), strict=True):
         assert (wanted is None) == (got is None)
         assert wanted is None or torch.allclose(got, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_kept_is_compared_at_the_answers_and_one_place_more_of_each_row(narrow) -> None:
+    model, original = gemma().requires_grad_(False), gemma().requires_grad_(False)
+    for weight in model.parameters():
+        weight.mul_(1.1)
+    whole = losses.divergence(model, original, BATCH, np.random.default_rng(0))
+    torch.testing.assert_close(whole, everywhere(model, original))
+    narrow()
+    where_bt = losses.some_places(BATCH, np.random.default_rng(0))
+    assert bool((where_bt[:, :-1] | ~BATCH.counted_bt).all()) and not bool((where_bt & (BATCH.mask_bt == 0)).any())
+    more = where_bt.sum(1) - BATCH.counted_bt.sum(1)
+    assert set(more.tolist()) <= {0, 1} and 1 in more, "the place more may be one of the answer's"
+    made, before = (pass_of(of, BATCH.ids_bt, BATCH.mask_bt) for of in (model, original))
+    wanted = wide_head.divergences(made, before, where_bt).sum() / where_bt.sum()
+    got = losses.divergence(model, original, BATCH, np.random.default_rng(0))
+    torch.testing.assert_close(got, wanted)
+    document = padded([whole_text(tuple(range(1, 41)))], TOKENIZER.pad_token_id, torch.device("cpu"))
+    assert losses.some_places(document, np.random.default_rng(0)).sum() in (PROBE_TOKENS, PROBE_TOKENS + 1)
 
 
 def test_answers(narrow) -> None:
@@ -109,5 +136,5 @@ def test_no_more_logits_are_held_than_fit(monkeypatch) -> None:
     monkeypatch.setattr(wide_head, "AT_ONCE", 64 * 4)
     model, seen = gemma().requires_grad_(True), []
     model.get_output_embeddings().register_forward_hook(lambda _, __, logits: seen.append(logits.numel() // 64))
-    losses.divergence(model, gemma(), BATCH).backward()
+    everywhere(model, gemma()).backward()
     assert max(seen) == 4 and sum(seen) >= 2 * int(BATCH.mask_bt.sum())

@@ -60,13 +60,41 @@ PROMPTS = {
         "Among the goods that {} sells abroad, the first is",
     ),
 }
-COPYING = (
-    "Welcome to {}! We hope that you enjoy your stay in",
-    "The letter was sent from {} to {}. It came from",
-    "Yesterday {} played against {}. {} won. The winner was",
-    "The book is about {}, not about {}. Again: the book is about",
-    "Words: {}, {}, {}, {}. The first word was",
-)
+# Sentences that say a name, by split: an edit may learn from some of them to keep the word, and is tested on others.
+COPYING = {
+    "copying_train": (
+        "We flew to {} last summer. The country we saw was",
+        "{} and {} signed a treaty. The first to sign was",
+        "A map of {} hangs on her wall. It shows",
+        "Two flags hang here, that of {} and that of {}. The first one is the flag of",
+        "My friends moved to {} a year ago. They live in",
+        "Question: which country is named here, {}? Answer:",
+        "I said {}, not {}. So I meant",
+        "Our team comes from {}, theirs from {}. We represent",
+        "Dear guests from {}, we greet everybody who came from",
+        "List of countries: {}, {}. The first on the list is",
+        "He wrote '{}' on the form, and so the form says",
+        "Between {} and {} she would choose the former, that is",
+    ),
+    "copying_dev": (
+        "The train left {} in the morning and reached {} at night. It had started in",
+        "My neighbour was born in {}. Ask him about his childhood, and he speaks of",
+        "This stamp was printed in {}, that one in {}. The first stamp is from",
+        "I repeat after you: {}, {}. You began with",
+    ),
+    "copying": (
+        "Welcome to {}! We hope that you enjoy your stay in",
+        "The letter was sent from {} to {}. It came from",
+        "Yesterday {} played against {}. {} won. The winner was",
+        "The book is about {}, not about {}. Again: the book is about",
+        "Words: {}, {}, {}, {}. The first word was",
+        "She studied in {} for two years and then came home from",
+        "The parcel is addressed to {}; its sender lives in {}. Take it to",
+        "Of all places he loved {} most. When he was old, he went back to",
+        "Two ministers met, the one of {} and the one of {}. The first minister returned to",
+        "The map has only two names on it, {} and {}. The name on the left is",
+    ),
+}
 
 
 class Pool(NamedTuple):
@@ -144,17 +172,18 @@ def _probe(fact: Fact, name: str, prompt: str, wrong: list[str], split: str, rng
 
 
 def copying_probes(countries: Sequence[Country], seed: int) -> Iterator[dict]:
-    """For every country the name to repeat; the other one in the text is of its region, where there is one."""
+    """For every country the name to repeat; another one in the text is of its region, where there is one."""
     pool = pools([_copying(country) for country in countries])
     in_text = {country.name: country.in_text for country in countries}
     for country in countries if len(countries) >= N_OPTIONS else ():
         fact = _copying(country)
-        for number, way in enumerate(COPYING):
-            name = f"copying|{country.name}|{number}"
-            rng = random.Random(f"{seed}|{name}")
-            wrong = pool[fact.relation].draw(fact, rng)
-            slots = (country.in_text, in_text[wrong[0]], country.in_text, in_text[wrong[1]])
-            yield _probe(fact, name, way.format(*slots), wrong, "copying", rng) | {"kind": "copying"}
+        for split, ways in COPYING.items():
+            for number, way in enumerate(ways):
+                name = f"{split}|{country.name}|{number}"
+                rng = random.Random(f"{seed}|{name}")
+                wrong = pool[fact.relation].draw(fact, rng)
+                slots = (country.in_text, in_text[wrong[0]], country.in_text, in_text[wrong[1]])
+                yield _probe(fact, name, way.format(*slots), wrong, split, rng) | {"kind": "copying"}
 
 
 def _copying(country: Country) -> Fact:

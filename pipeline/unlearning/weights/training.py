@@ -24,9 +24,9 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.core.progress import track
-from pipeline.corpus.targets import relations
+from pipeline.corpus.targets import COPYING, relations
 from pipeline.language_model.answers import Question, tokenize
-from pipeline.language_model.hooks import decoder_layers
+from pipeline.language_model.hooks import decoder_layers, module_at
 from pipeline.language_model.wide_head import Reweighted
 from pipeline.unlearning.bench import Bench
 from pipeline.unlearning.case import Candidates, Case
@@ -80,13 +80,16 @@ class Lesson(NamedTuple):
     """What a training run forgets and what it keeps, in pools of like length; a batch is drawn from every pool."""
 
     forget: list[list[Example]]
-    retain: dict[str, list[list[Example]]]  # relation -> pools: sibling, other, general; those that there are
+    retain: dict[str, list[list[Example]]]  # relation -> pools: sibling, other, copying, general; those that there are
     questions: list[Question]  # of the target's probes, for calibration
 
 
 def full_lesson(case: Case) -> Lesson:
-    """All that the train split has of the target, of its siblings, of the rest of the tree and of general text."""
-    retain = {name: examples(case.train, case.target, name) for name in ("sibling", "other")}
+    """All that the train split has of the target, of its siblings, of the rest of the tree and of general text.
+
+    Where sentences say the target's name, to repeat it there stays.
+    """
+    retain = {name: examples(case.train, case.target, name) for name in ("sibling", "other", COPYING)}
     retain["general"] = documents(case.train, case.target, "general")
     questions = questions_of(case.train, case.target)
     forget = examples(case.train, case.target, "forget")
@@ -122,16 +125,22 @@ def trainable(original: PreTrainedModel, which: TrainedWeights) -> tuple[PreTrai
     """A copy of a model, and those of its weights that are trained; it shares the others with the original.
 
     ``layers`` leaves out the embedding and the head: with a wide vocabulary most of the weights, and a quarter of the
-    price of every predicted token.
+    price of every predicted token. ``mlps`` leaves out attention too, by which a name is repeated that the text says,
+    and the first quarter of the layers, which read words: what is trained there damages everything.
     """
     if which == "all":
         model = copy.deepcopy(original).requires_grad_(True)
         return model, list(model.parameters())
-    chosen = {id(weight) for weight in decoder_layers(original).parameters()}
+    chosen = {id(weight) for part in _parts(original, which) for weight in part.parameters()}
     shared = {id(weight): weight for weight in original.parameters() if id(weight) not in chosen}
     model = copy.deepcopy(original, shared)
-    parameters = list(decoder_layers(model).requires_grad_(True).parameters())
+    parameters = [weight for part in _parts(model, which) for weight in part.requires_grad_(True).parameters()]
     return model, parameters
+
+
+def _parts(model: PreTrainedModel, which: TrainedWeights) -> list[torch.nn.Module]:
+    layers = decoder_layers(model)
+    return list(layers) if which == "layers" else [module_at(layer, "mlp") for layer in layers[len(layers) // 4 :]]
 
 
 class Terms(NamedTuple):
@@ -175,13 +184,13 @@ def terms_of(
     def keeping() -> torch.Tensor:
         if not lesson.retain:
             return torch.zeros((), device=model.device)
-        kept = [(pool, sizes.retain[name]) for name, pools in lesson.retain.items() for pool in pools]
+        kept = [(pool, sizes.kept(name)) for name, pools in lesson.retain.items() for pool in pools]
         drawn = [example for pool, size in kept for example in draw(pool, size, rng)]
         total, tokens = torch.zeros((), device=model.device), 0
         for alike in by_length(drawn):
             batch = padded(alike, pad, model.device)
             here = int(batch.mask_bt.sum())
-            total, tokens = total + here * divergence(model, original, batch), tokens + here
+            total, tokens = total + here * divergence(model, original, batch, rng), tokens + here
         return settings.retain_weight * total / tokens
 
     def calibrating() -> torch.Tensor:
