@@ -2,7 +2,8 @@
 
     uv run python -m studies.tables
 
-rewrites what stands between `<!-- table PART/NAME -->` and `<!-- end -->`; a test compares. A part is a study,
+rewrites what stands between `<!-- table PART/NAME -->` and `<!-- end -->`, and data/baselines/refits_world.json, which
+reports of runs show beside their own figures; a test compares. A part is a study,
 `benchmarks`, `runs` (the committed runs of docs/runs/) or `stages` (dvc.yaml).
 """
 
@@ -10,16 +11,18 @@ import re
 from pathlib import Path
 
 from benchmarks import tables as benchmarks
-from pipeline.core.files import read_json
+from pipeline.core.files import read_json, write_json
 from studies import run_tables, stage_tables
 from studies.atlas import tables as atlas
 from studies.dictionaries import tables as dictionaries
 from studies.scope import tables as scope
 from studies.trees import tables as trees
 from studies.world import tables as world
+from studies.world.refits import refits
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "studies").glob("*/README.md")))
+REFITS = ROOT / "data/baselines/refits_world.json"
 MARKED = re.compile(r"(<!-- table (\w+/\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 READ = {"runs": run_tables.TABLES, "stages": stage_tables.TABLES}
 MEASURED = {
@@ -62,6 +65,7 @@ def filled(page: str) -> str:
 
 
 def main() -> None:
+    write_json(REFITS, refits(read_json(result_of("world/topic"))))
     for path in PAGES:
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -42,6 +42,10 @@ class Figures(ABC):
     def setting(self, method: str, level: str) -> dict[str, Any]:
         """The setting that dev chose; empty where that was not kept."""
 
+    def refits(self, level: str) -> dict[str, dict[str, Any]]:
+        """Method -> ``{"fits": n, figure: [low, high]}``, nine of ten other fits; empty where none are known."""
+        return {}
+
     def means(self, key: str) -> dict[str, float]:
         """The means of one entry; empty where it was not computed."""
         return self.entries.get(key, {}).get("means", {})
@@ -85,6 +89,7 @@ class Baselines(NamedTuple):
     caveats: list[str]  # what to know of them
     beside: list[Beside]  # this run's and the seed's; empty where this run has none
     world: dict[str, dict[str, float]]  # means of vanilla dictionaries, where it probes the embedded world's data
+    refits: dict[str, dict[str, dict[str, Any]]]  # level -> method -> ranges over other fits; of a world only
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,9 @@ class Evidence(Figures):
         cell = self.cells.get((method, level))
         return cell.candidates if cell else []
 
+    def refits(self, level: str) -> dict[str, dict[str, Any]]:
+        return self.baselines.refits.get(level, {})
+
     def setting(self, method: str, level: str) -> dict[str, Any]:
         cell = self.cells.get((method, level))
         return cell.edit.get("settings", {}) if cell else {}
@@ -146,13 +154,13 @@ def read_evidence(
 ) -> Evidence:
     """Read what the stages wrote; an evaluation without sae-bench has none of its figures. ``params``: all of them."""
     summary, cutting = evaluation / "sae_bench" / "summary.json", evaluation / "tree" / "cutting.json"
-    edits = unlearning.glob("*/*/edit.json")
+    edits, about = unlearning.glob("*/*/edit.json"), read_json(corpus / "corpus.json")
     return Evidence(
         entries=read_entries(evaluation),
         cells={(path.parent.parent.name, path.parent.name): _cell(path.parent) for path in edits},
         sae_bench=read_json(summary) if summary.exists() else {},
-        baselines=_baselines(evaluation, baselines),
-        corpus=read_json(corpus / "corpus.json") | {"targets": read_json(unlearning / "targets.json")},
+        baselines=_baselines(evaluation, baselines, about["source"]["kind"]),
+        corpus=about | {"targets": read_json(unlearning / "targets.json")},
         groups=read_json(dendrogram / "groups.json"),
         parents=read_json(dendrogram / "parents.json")["edges"],
         cohering=read_json(evaluation / "tree" / "groups.json"),
@@ -175,11 +183,12 @@ def read_entries(evaluation: Path) -> dict[str, dict[str, Any]]:
     return {key: entry for file in files for key, entry in read_json(file).items()}
 
 
-def _baselines(evaluation: Path, folder: Path) -> Baselines:
+def _baselines(evaluation: Path, folder: Path, corpus: str) -> Baselines:
     ours = result_path(evaluation / "sae_bench" / "sparse_probing", "sae")
     seed, world = folder / "sparse_probing_vanilla_sae.json", folder / "sparse_probing_world.json"
     beside = (beside_seed(ours, seed), beside_world(ours, world)) if ours.exists() else ([], {})
-    return Baselines(seed_metrics(seed), seed_caveats(seed), *beside)
+    refits = read_json(folder / "refits_world.json") if corpus == "world" else {}
+    return Baselines(seed_metrics(seed), seed_caveats(seed), *beside, refits)
 
 
 def _cell(folder: Path) -> Cell:

@@ -93,7 +93,21 @@ def finding(figures: Figures, level: str) -> str:
     return (
         f"{method}, {CANDIDATES[kind_of(method)].role}, takes the {level} {figures.target(level)} from "
         f"{before['forget_mcq']:.0%} to {means['forget_mcq']:.0%} multiple-choice accuracy (chance is {CHANCE:.0%})"
-        f"{_losses(means, level)}{lost_word(means, before)}.{_rival(figures, level, method)}"
+        f"{_losses(means, level)}{lost_word(means, before)}.{_refits(figures, level, method)}"
+        f"{_rival(figures, level, method)}"
+    )
+
+
+def _refits(figures: Figures, level: str, method: str) -> str:
+    """A sentence on how far other fits of the method lie apart: no smaller difference says anything."""
+    known = figures.refits(level).get(method)
+    if known is None:
+        return ""
+    low, high = known["forget_mcq"]
+    losses = ", ".join(f"{known[name][0]:.1f} to {known[name][1]:.1f}" for name in _who(level) if name in known)
+    return (
+        f" Nine of ten of {known['fits']} fits in other worlds left {low:.0%} to {high:.0%} and cost {losses} points: "
+        "a smaller difference says nothing."
     )
 
 
@@ -113,12 +127,15 @@ def _rival(figures: Figures, level: str, method: str) -> str:
 
 def _losses(means: Mapping[str, float], level: str) -> str:
     """``; sibling topics lose 2.8 points, other topics 0.8`` for what was measured."""
-    who = {"sibling_drop": f"sibling {plural(level)}", "other_drop": f"other {plural(level)}"}
-    lost = [(words, means[name]) for name, words in who.items() if name in means]
+    lost = [(words, means[name]) for name, words in _who(level).items() if name in means]
     said = [
         f"{words}{'' if k else ' lose'} {points:.1f}{'' if k else ' points'}" for k, (words, points) in enumerate(lost)
     ]
     return f"; {', '.join(said)}" if said else ""
+
+
+def _who(level: str) -> dict[str, str]:
+    return {"sibling_drop": f"sibling {plural(level)}", "other_drop": f"other {plural(level)}"}
 
 
 def plural(level: str) -> str:

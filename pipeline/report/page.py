@@ -93,6 +93,7 @@ def forgetting(evidence: Evidence) -> dict[str, Any]:
         "trade_offs": {target["level"]: trade_off(evidence, target["level"]) for target in screen["targets"]},
         "all_methods": {target["level"]: tables.all_methods(evidence, target["level"]) for target in screen["targets"]},
         "rest": {target["level"]: tables.rest_of_methods(evidence, target["level"]) for target in screen["targets"]},
+        "refits": {target["level"]: tables.refits(evidence, target["level"]) for target in screen["targets"]},
         "absences": {target["level"]: tables.absences(evidence, target["level"]) for target in screen["targets"]},
         "families": families,
         "lacking": [title.split(":")[0].lower() for title, (_, found) in families.items() if found is None],

@@ -79,6 +79,25 @@ def _of_methods(evidence: Evidence, level: str, columns: Sequence[tuple[str, str
     return Table(["method", *(head for _, head, *_ in shown)], rows, kinds)
 
 
+def refits(evidence: Evidence, level: str) -> Table | None:
+    """Where nine of ten fits of other worlds and targets lie, for the methods of a level that were fitted there."""
+    known = evidence.refits(level)
+    rows = [
+        [
+            method,
+            str(known[method]["fits"]),
+            *(_range(known[method].get(name), scale, d) for name, _, scale, d in _MAIN),
+        ]
+        for method in in_order(evidence.methods(level))
+        if method in known
+    ]
+    return Table(["method", "fits", *(head for _, head, *_ in _MAIN)], rows) if rows else None
+
+
+def _range(ends: Sequence[float] | None, scale: float, digits: int) -> str | None:
+    return None if ends is None else " to ".join(f"{scale * end:.{digits}f}" for end in ends)
+
+
 def absences(evidence: Evidence, level: str) -> dict[str, list[str]]:
     """Reason -> the known methods that the table of a level lacks for it."""
     by_reason: dict[str, list[str]] = {}

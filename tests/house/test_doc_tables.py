@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.files import read_json
 from studies.recommended import recommended
-from studies.tables import MARKED, PAGES, ROOT, filled, names
+from studies.tables import MARKED, PAGES, REFITS, ROOT, filled, names, result_of
+from studies.world.refits import refits
 
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 TO_MAKE = {"runs/mine.yaml", "stages/NAME.py", "pipeline/unlearning/clamps/loudest.py"}
@@ -16,6 +18,12 @@ TO_MAKE = {"runs/mine.yaml", "stages/NAME.py", "pipeline/unlearning/clamps/loude
 def test_tables_are_those_of_the_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text == filled(text), "run `uv run python -m studies.tables`"
+
+
+def test_ranges_over_fits_are_those_of_the_study() -> None:
+    made = refits(read_json(result_of("world/topic")))
+    assert read_json(REFITS) == made, "run `uv run python -m studies.tables`"
+    assert made["topic"]["npo"]["fits"] == 50
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "data/README.md"], ids=[*IDS, "data/README.md"])

@@ -1,5 +1,6 @@
 """The report: final_info's form, names for groups, figures, and a page that nothing planted in text can break."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import PipelineError
+from pipeline.report import tables
 from pipeline.report.final_info import collect
 from pipeline.report.finding import finding, main_level, passages
 from pipeline.report.meanings import meaning
@@ -272,6 +274,21 @@ def test_the_first_screen(made: Written) -> None:
     (passage,) = passages(evidence, "topic")
     assert (passage.about, passage.before) == ("the target", PLANTED)
     assert passage.after == [("guard_flat", "the river"), ("subtree", "the river")]
+
+
+def test_ranges_over_fits_stand_beside_those_over_facts(made: Written) -> None:
+    evidence = read(made.data)
+    assert tables.refits(evidence, "topic") is None, "other corpora have no study of refits"
+    known = {"fits": 50, "forget_mcq": [0.16, 0.44], "sibling_drop": [1.7, 82.1], "other_drop": [19.0, 43.2]}
+    baselines = evidence.baselines._replace(refits={"topic": {"guard_flat": known}})
+    evidence = dataclasses.replace(evidence, baselines=baselines)
+    assert (
+        " Nine of ten of 50 fits in other worlds left 16% to 44% and cost 1.7 to 82.1, 19.0 to 43.2 points: a smaller "
+        "difference says nothing." in finding(evidence, "topic")
+    )
+    assert "Nine of ten" not in finding(evidence, "entity")
+    found = tables.refits(evidence, "topic")
+    assert found.rows == [["guard_flat", "50", "16.0 to 44.0", None, "1.7 to 82.1", "19.0 to 43.2", None]]
 
 
 def test_metrics_are_flat_and_few(made: Written) -> None:

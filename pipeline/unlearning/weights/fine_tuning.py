@@ -9,8 +9,8 @@
     grad_ascent   log p of the target's answers (Jang et al. 2023), with nothing to hold the rest: the weakest rival and
                   the floor of precision; it is calibrated like the others, so that it does not lose for want of tuning
 
-All weights are trained, or those of the decoder layers, or of their MLPs (``trained_weights``). The first three add w KL(original ||
-model) on sibling, other and general inputs. One training run; dev chooses how far.
+All weights are trained, or those of the decoder layers, or of their MLPs (``trained_weights``). The first three add
+w KL(original || model) on sibling, other and general inputs. One training run; dev chooses how far.
 
     rmu           the target's hidden states are steered to one random direction, all others held (Li et al. 2024)
 
