@@ -2,8 +2,8 @@
 
     uv run --group gemma python experiment.py --out_dir=gemma-3-270m && uv run python -m studies.atlas
 
-reads data/ and writes a file in results/ for each part; a part that is asked for by name is made alone. `python -m
-studies.tables` makes the tables of them.
+reads data/ and writes a file in results/ for each part; a part that is asked for by name is made alone. Of `countries`
+only the cells that are missing are made, as they come. `python -m studies.tables` makes the tables of them.
 """
 
 import sys
@@ -15,6 +15,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import prepare_process
 from pipeline.core.settings import RunSettings, read_section
+from studies.atlas.countries import country_rows
 from studies.atlas.dictionaries import dictionary_rows
 from studies.atlas.finding import finding_rows
 from studies.atlas.forgetting import forgetting_rows
@@ -28,9 +29,16 @@ PARTS: dict[str, Callable[[Path, int], Rows]] = {
     "finding": lambda data, seed: finding_rows(read_passages(data), seed),
     "dictionaries": dictionary_rows,
     "forgetting": forgetting_rows,
+    "countries": lambda data, seed: country_rows(data, seed, stored("countries")),
     "layers": lambda data, seed: iter([read_json(data / "model/layers.json")]),
     "stages": lambda data, seed: map(read_json, sorted((data / "times").glob("*.json"))),
 }
+
+
+def stored(name: str) -> list[dict[str, Any]]:
+    """The rows of a part that are there."""
+    file = RESULTS / f"{name}.json"
+    return read_json(file)["rows"] if file.exists() else []
 
 
 def main(names: list[str]) -> None:
@@ -41,7 +49,7 @@ def main(names: list[str]) -> None:
     prepare_process(threads=2)
     seed = read_section(DATA / "params.yaml", RunSettings, "run").seed
     for name in names or PARTS:
-        rows = []
+        rows = stored(name) if name == "countries" else []
         for row in PARTS[name](DATA, seed):
             rows.append(row)
             write_json(RESULTS / f"{name}.json", {"rows": rows})

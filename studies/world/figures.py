@@ -14,13 +14,6 @@ def spread(values: list[float], digits: int) -> str:
     return f"{median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def median_interval(values: list[float], digits: int) -> str:
-    """Median with the 95 % bootstrap interval over cells."""
-    drawn = np.median(np.random.default_rng(0).choice(values, (2000, len(values))), axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return f"{median(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
 def mean(cells: list[Row], column: str, digits: int) -> str:
     """Mean over cells and half its 95 % interval."""
     values = [cell["means"][column] for cell in cells]

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline.unlearning.damage import remains
 from pipeline.unlearning.methods import METHODS
-from studies.markdown import grouped, table
-from studies.world.figures import Row, interval, mean, median_interval, spread, t_interval
+from studies.markdown import grouped, median_interval, table
+from studies.world.figures import Row, interval, mean, spread, t_interval
 
 COLUMNS = ("forget_mcq", "forget_cloze", "sibling_drop", "other_drop", "general_drop", "perplexity_ratio", "kl")
 CELL = ("seed", "level", "node")

@@ -13,10 +13,11 @@ from pipeline.core.processes import MachineSettings
 from pipeline.sae.settings import SAESettings
 from pipeline.tree.feature_tree import save_tree
 from studies.atlas import dictionaries
+from studies.atlas.countries import asked, first_of_regions, known_best
 from studies.atlas.finding import finding_rows
 from studies.atlas.passages import Passages, freed, half_a, principal, standardised
 from studies.atlas.ranking import average_precisions, ranks
-from studies.atlas.tables import chosen, finding, trees
+from studies.atlas.tables import by_country, chosen, countries, erasure, finding, trees
 from studies.atlas.trees import freed_tree, tree_rows
 from tests.support.settings import recommended
 
@@ -123,3 +124,47 @@ def test_a_dictionary_by_saelens_reads_the_rows_as_they_are(monkeypatch) -> None
     error = (acts - dictionary.decode(codes)).square().sum() / (acts - acts.mean(0)).square().sum()
     assert 2 < float((codes > 0).sum(1).float().mean()) < 7
     assert error < 0.2
+
+
+def question(path: list[str], fact: str, number: int, split: str = "test", kind: str = "named") -> dict:
+    probe = {"id": f"{path}{fact}{number}{kind}", "path": path, "fact": fact, "split": split, "kind": kind}
+    return probe | {"answer": path[-1] if path else "it"}
+
+
+def test_targets_are_the_best_known_countries_of_the_largest_regions() -> None:
+    known = {("a", "a0"): 3, ("a", "a1"): 5, ("a", "a2"): 1, ("a", "a3"): 4, ("b", "b0"): 2, ("b", "b1"): 2}
+    probes = [question(list(path), f"{path} {n}", 0) for path, n_facts in known.items() for n in range(n_facts)]
+    probes += [question(["b", "b1"], "unknown", 0), question(["b", "b1"], "copied", 0, "copying", "copying")]
+    right = {probe["id"]: probe["fact"] != "unknown" for probe in probes}
+    targets = known_best(probes, right)
+    assert targets == [("a", "a1"), ("a", "a3"), ("a", "a0"), ("b", "b0"), ("b", "b1")]
+    assert sorted(first_of_regions(targets)) == [("a", "a1"), ("b", "b0")]
+
+
+def test_a_draw_of_facts_keeps_every_wording_and_all_about_the_target(monkeypatch) -> None:
+    monkeypatch.setattr("studies.atlas.countries.FACTS", 2)
+    paths = ["r", "t"], ["r", "s"], ["q", "o"], []
+    probes = [question(path, f"{path} {f}", n) for path in paths for f in range(5) for n in range(3)]
+    probes.append(question(["r", "s"], "learnt", 0, "train"))
+    kept = asked(probes, ("r", "t"), 0)
+    of = [tuple(probe["path"]) for probe in kept]
+    assert of.count(("r", "t")) == of.count(()) == 15 and of.count(("q", "o")) == 6
+    assert of.count(("r", "s")) == 6 + 1, "training questions stay"
+    assert kept == asked(probes, ("r", "t"), 0)
+
+
+def cell(target: str, method: str, left: float, copied: float, siblings: float) -> dict:
+    names = "forget_known_mcq", "forget_named_mcq", "forget_otherwise_mcq"
+    means = dict.fromkeys(names, left) | {"forget_copying_mcq": copied, "sibling_known_mcq": siblings}
+    means |= {"other_known_mcq": 0.9, "general_known_mcq": 0.9, "perplexity_ratio": 1.0}
+    return {"target": target, "method": method, "means": means, "settings": {"strength": 0.7}}
+
+
+def test_a_country_counts_where_it_is_near_chance_and_word_and_rest_are_kept() -> None:
+    rows = [cell(name, "none", 0.95, 1.0, 0.9) for name in "abcd"]
+    rows += [cell("a", "npo", 0.25, 0.95, 0.88), cell("b", "npo", 0.05, 0.95, 0.88)]
+    rows += [cell("c", "npo", 0.25, 0.60, 0.88), cell("d", "npo", 0.25, 0.95, 0.80)]
+    table = countries({"rows": rows}).splitlines()
+    assert "| `npo` | 4 | 0.25 [" in table[-1] and "| 1/4 | 1.00 | 0.97 |" in table[-1]
+    assert erasure(rows[0]["means"], rows[0]["means"]) == (0.0, 1.0, 0.0)
+    assert "| d | 0.95 | 0.25 | 0.25 | 0.25 | 5.0 | 10.0 | 0.0 | 0.0 | 1.000 | 0.7 |" in by_country({"rows": rows})
