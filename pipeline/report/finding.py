@@ -106,8 +106,8 @@ def _refits(figures: Figures, level: str, method: str) -> str:
     low, high = known["forget_mcq"]
     losses = ", ".join(f"{known[name][0]:.1f} to {known[name][1]:.1f}" for name in _who(level) if name in known)
     return (
-        f" Nine of ten of {known['fits']} fits of other {plural(level)} and worlds left {low:.0%} to {high:.0%} and cost "
-        f"{losses} points: a smaller difference says nothing."
+        f" Nine of ten of {known['fits']} fits of other {plural(level)} and worlds left {low:.0%} to {high:.0%} and "
+        f"cost {losses} points: a smaller difference says nothing."
     )
 
 
