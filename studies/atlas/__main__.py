@@ -20,6 +20,7 @@ from studies.atlas.dictionaries import dictionary_rows
 from studies.atlas.finding import finding_rows
 from studies.atlas.forgetting import forgetting_rows
 from studies.atlas.passages import read_passages
+from studies.atlas.seeds import seed_rows
 from studies.atlas.trees import tree_rows
 
 DATA, RESULTS = Path("data"), Path(__file__).parent / "results"
@@ -27,6 +28,7 @@ Rows = Iterator[dict[str, Any]]
 PARTS: dict[str, Callable[[Path, int], Rows]] = {
     "trees": lambda data, seed: tree_rows(read_passages(data), data, seed),
     "finding": lambda data, seed: finding_rows(read_passages(data), seed),
+    "seeds": seed_rows,
     "dictionaries": dictionary_rows,
     "forgetting": forgetting_rows,
     "countries": lambda data, seed: country_rows(data, seed, stored("countries")),

@@ -13,6 +13,8 @@ it, the lower of two cosines.
     latents_nodes  both, side by side
     neighbours     every latent with the five that it correlates with most, which may overlap, in place of nodes
     shuffled       latents beside nodes of the same tree with its leaves permuted
+    all            the scores of residual and latents_nodes, each standardised over the ranked passages, added
+    all_shuffled   likewise with shuffled
 """
 
 import random
@@ -56,7 +58,8 @@ def retrievers(passages: Passages, seed: int) -> Iterator[tuple[str, int, Score]
     tree = freed_tree(passages, COMPONENTS)
     shuffled = tree.shuffled(np.random.default_rng(seed))
     for removed in REMOVED:
-        yield "residual", removed, partial(_cosine, _unit(freed(z_xd, passages.in_a, removed)))
+        residual = partial(_cosine, _unit(freed(z_xd, passages.in_a, removed)))
+        yield "residual", removed, residual
         left_xs = freed(z_xs, passages.in_a, removed)
         groups = {
             "nodes": _nodes(left_xs, tree, passages),
@@ -65,9 +68,12 @@ def retrievers(passages: Passages, seed: int) -> Iterator[tuple[str, int, Score]
         }
         yield "latents", removed, partial(_shared, left_xs)
         yield "nodes", removed, partial(_shared, groups["nodes"])
-        yield "latents_nodes", removed, partial(_shared, np.hstack([left_xs, groups["nodes"]]))
+        beside = {name: partial(_shared, np.hstack([left_xs, form])) for name, form in groups.items()}
+        yield "latents_nodes", removed, beside["nodes"]
         for name in ("neighbours", "shuffled"):
-            yield name, removed, partial(_shared, np.hstack([left_xs, groups[name]]))
+            yield name, removed, beside[name]
+        yield "all", removed, partial(_added, residual, beside["nodes"])
+        yield "all_shuffled", removed, partial(_added, residual, beside["shuffled"])
 
 
 def _queries(passages: Passages, seed: int) -> Iterator[tuple[Place, np.ndarray]]:
@@ -96,6 +102,11 @@ def _asked(passages: Passages, place: Place, given: np.ndarray, score_x: np.ndar
 
 def _shared(z_xf: np.ndarray, given: np.ndarray) -> np.ndarray:
     return z_xf @ np.maximum(0, z_xf[given].min(0)) ** POWER
+
+
+def _added(one: Score, two: Score, given: np.ndarray) -> np.ndarray:
+    scores = [score(given) for score in (one, two)]
+    return sum((score_x - score_x.mean()) / max(score_x.std(), 1e-12) for score_x in scores)
 
 
 def _unit(form_xf: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ trees (correlation of tokens, of documents) stands one of this study: correlatio
 components, so that what a page is made of (climate, history, trade) does not drown what it is about.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,13 @@ BLOCK = 1024  # rankings in memory at once
 
 def tree_rows(passages: Passages, data: Path, seed: int) -> Iterator[dict[str, Any]]:
     """A row for every tree, level and class: average precision on half B of what was best on half A."""
-    z_xs = standardised(passages.codes_xs.toarray(), passages.in_a)
     trees = {scale: load_tree(data / "dendrogram" / scale) for scale in ("token", "document")}
-    trees["freed"] = freed_tree(passages, COMPONENTS)
+    yield from rows_of(passages, trees | {"freed": freed_tree(passages, COMPONENTS)}, seed)
+
+
+def rows_of(passages: Passages, trees: Mapping[str, FeatureTree], seed: int) -> Iterator[dict[str, Any]]:
+    """The same for any trees of the passages' latents."""
+    z_xs = standardised(passages.codes_xs.toarray(), passages.in_a)
     classes = passages.classes()
     single = _best(z_xs, passages, classes)
     for name, tree in trees.items():

@@ -10,14 +10,17 @@ from scipy import sparse
 from sklearn.metrics import average_precision_score
 
 from pipeline.core.processes import MachineSettings
+from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.settings import SAESettings
 from pipeline.tree.feature_tree import save_tree
 from studies.atlas import dictionaries
 from studies.atlas.countries import asked, first_of_regions, known_best
+from studies.atlas.country_tables import by_country, countries, erasure
 from studies.atlas.finding import finding_rows
 from studies.atlas.passages import Passages, freed, half_a, principal, standardised
 from studies.atlas.ranking import average_precisions, ranks
-from studies.atlas.tables import by_country, chosen, countries, erasure, finding, trees
+from studies.atlas.seeds import read_by
+from studies.atlas.tables import chosen, finding, trees
 from studies.atlas.trees import freed_tree, tree_rows
 from tests.support.settings import recommended
 
@@ -168,3 +171,21 @@ def test_a_country_counts_where_it_is_near_chance_and_word_and_rest_are_kept() -
     assert "| `npo` | 4 | 0.25 [" in table[-1] and "| 1/4 | 1.00 | 0.97 |" in table[-1]
     assert erasure(rows[0]["means"], rows[0]["means"]) == (0.0, 1.0, 0.0)
     assert "| d | 0.95 | 0.25 | 0.25 | 0.25 | 5.0 | 10.0 | 0.0 | 0.0 | 1.000 | 0.7 |" in by_country({"rows": rows})
+
+
+def test_another_dictionary_reads_the_stored_rows_of_every_passage(passages) -> None:
+    generator = torch.Generator().manual_seed(0)
+    acts_nd, document_n = torch.randn(10, 4, generator=generator), np.array([2, 0, 0, 2, 1, 1, 0, 2, 2, 0])
+    dictionary = Dictionary(torch.randn(4, 6, generator=generator), torch.zeros(6), torch.randn(6, 4), torch.zeros(4))
+    windows = [SimpleNamespace(rows=slice(0, 7)), SimpleNamespace(rows=slice(7, 10))]
+    store = SimpleNamespace(
+        windows=windows,
+        chunk_rows=3,
+        tokens=lambda window: {"doc_id": document_n[window.rows]},
+        rows=lambda start, stop: acts_nd[start:stop],
+    )
+    read = read_by(dictionary, store, passages._replace(rows=passages.rows[:3]))
+    codes_ns = dictionary.encode(acts_nd).numpy()
+    for x in range(3):
+        assert read.codes_xs.toarray()[x] == pytest.approx(np.log1p(codes_ns[document_n == x].sum(0)), abs=1e-5)
+        assert read.fires_xs.toarray()[x] == pytest.approx((codes_ns[document_n == x] > 0).sum(0))
