@@ -1,4 +1,4 @@
-"""In which arithmetic a model of float32 weights is run while its activations are cached.
+"""In which arithmetic a model of float32 weights is run while its activations are cached, or its weights trained.
 
     float32   as the weights are
     medium    factors of matrix products are rounded to bfloat16 where the processor gains by it; the rest is float32

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.processes import Arithmetic
 from pipeline.core.progress import named, track
 from pipeline.corpus.targets import relations
 from pipeline.scope.documents import Documents
@@ -68,6 +69,7 @@ class Case(NamedTuple):
     scope: ScopeSettings | None = None  # likewise: how they search it
     choices: dict[tuple, Choice] | None = None  # of methods that others build on; None remembers nothing
     looks: tuple[Look, ...] = ()  # ever more of dev, on which candidates are halved before all of it is asked
+    arithmetic: Arithmetic = "float32"  # in which weights are trained; what they do is judged in their own
 
     def once(self, method: str) -> Choice:
         """What a method chooses on this case; the methods that build on it share one sweep.

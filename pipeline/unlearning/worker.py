@@ -3,6 +3,7 @@
 import time
 from functools import cached_property
 
+from pipeline.activations.arithmetic import arithmetic_for
 from pipeline.core.files import write_json, write_sums
 from pipeline.core.processes import pick_device, prepare_process
 from pipeline.scope.documents import Documents, corpus_rows, load_reading, open_documents, save_reading
@@ -58,5 +59,6 @@ class Chooser:
         if self.case is None or self.case.level != level:
             seed, scope = self.sources.run.seed, self.sources.scope
             case = open_case(self.subject, self.forest, self.firing, level, self.settings, seed)
-            self.case = case._replace(documents=self.documents, scope=scope)
+            arithmetic = arithmetic_for(self.sources.machine.cache_arithmetic, self.subject.model.device.type)
+            self.case = case._replace(documents=self.documents, scope=scope, arithmetic=arithmetic)
         return self.case

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.activations.arithmetic import arithmetic_for
 from pipeline.activations.layer import at_layer
 from pipeline.activations.settings import ActivationsSettings
 from pipeline.core.files import read_json
+from pipeline.core.processes import Arithmetic, MachineSettings
 from pipeline.core.settings import read_section
 from pipeline.corpus.targets import COPYING, relation, relations
 from pipeline.evaluation.forgetting import forgetting_figures, open_exam
@@ -42,6 +44,7 @@ class Atlas(NamedTuple):
     firing: Firing
     settings: UnlearningSettings
     targets: list[Target]
+    arithmetic: Arithmetic  # in which weights are trained
 
 
 def country_rows(data: Path, seed: int, done: Sequence[Row]) -> Iterator[Row]:
@@ -59,6 +62,7 @@ def country_rows(data: Path, seed: int, done: Sequence[Row]) -> Iterator[Row]:
 def _cells(atlas: Atlas, target: Target, methods: Sequence[str], seed: int) -> Iterator[Row]:
     subject = atlas.subject._replace(targets={LEVEL: target})
     case = open_case(subject, atlas.forest, atlas.firing, LEVEL, atlas.settings, seed)
+    case = case._replace(arithmetic=atlas.arithmetic)
     exam = open_exam(subject._replace(probes=asked(subject.probes, target, seed)), target, seed)
     for method in methods:
         edit = no_edit(LEVEL, target, subject.layer) if method == "none" else _edit(subject, case, method)
@@ -95,8 +99,9 @@ def open_atlas_run(data: Path, seed: int) -> Atlas:
     subject = open_subject(data / "model", data / "sae", data / "corpus", activations, chosen, "cpu")
     stored = open_stored(data / "corpus", data / "features.zarr", data / "activations.zarr")
     targets = known_best(of_knowledge(subject.probes), read_json(data / "model/knowledge.json")["right"])
-    firing = count_training_texts(subject, stored)
-    return Atlas(subject, open_forest(data / "dendrogram"), firing, settings, targets)
+    forest, firing = open_forest(data / "dendrogram"), count_training_texts(subject, stored)
+    wanted = read_section(data / "params.yaml", MachineSettings, "machine").cache_arithmetic
+    return Atlas(subject, forest, firing, settings, targets, arithmetic_for(wanted, "cpu"))
 
 
 def known_best(probes: Sequence[dict], right: dict[str, bool]) -> list[Target]:

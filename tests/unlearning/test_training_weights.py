@@ -116,11 +116,11 @@ def test_the_first_phase_forgets_and_the_second_makes_the_options_alike():
         with torch.no_grad():
             return indifference(option_scores(trained, lesson.questions, TOKENIZER.pad_token_id)).item()
 
-    two_phases(parameters, terms._replace(calibrating=None), settings)
+    two_phases(case_of(model), parameters, terms._replace(calibrating=None), settings)
     lost, kept = (logprob(model, part) - logprob(trained, part) for part in (examples[:4], examples[4:]))
     assert lost > 3 > 1 > kept, "the forget set is lost, what is kept is kept"
     before = unlike()
-    two_phases(parameters, terms, settings)
+    two_phases(case_of(model), parameters, terms, settings)
     assert math.log(4) <= unlike() < before
 
 
@@ -129,13 +129,20 @@ def test_the_same_seed_trains_the_same_weights():
     lesson = Lesson([answered(PROBES, TOKENIZER)], {}, [])
     settings = recommended(TrainingSettings, steps=3)
 
-    def once() -> dict[str, torch.Tensor]:
+    def once(arithmetic: str = "float32") -> dict[str, torch.Tensor]:
         trained = copy.deepcopy(model).requires_grad_(True)
-        terms = terms_of(case_of(model), trained, lesson, settings, lambda got, _, on: losses.ascent(got, on))
-        two_phases(list(trained.parameters()), terms, settings)
+        case = case_of(model)._replace(arithmetic=arithmetic)
+        terms = terms_of(case, trained, lesson, settings, lambda got, _, on: losses.ascent(got, on))
+        two_phases(case, list(trained.parameters()), terms, settings)
         return trained.state_dict()
 
-    assert all(torch.equal(a, b) for a, b in zip(once().values(), once().values(), strict=True))
+    whole, again, rounded = once(), once(), once("autocast")
+    assert all(torch.equal(a, b) for a, b in zip(whole.values(), again.values(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(whole.values(), rounded.values(), strict=True))
+    for name, weight in rounded.items():
+        assert weight.dtype == torch.float32
+        steps = settings.steps * settings.learning_rate  # the most that AdamW moves a weight
+        assert (weight - whole[name]).abs().max() <= 2 * steps, "rounded products, the same training"
 
 
 def test_edits_lie_on_the_line_to_the_trained_weights_and_hold_only_what_changed():

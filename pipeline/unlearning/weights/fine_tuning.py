@@ -118,7 +118,7 @@ def steered(case: Case) -> PreTrainedModel:
         some = rng.choice(len(lesson.questions), min(case.settings.batch.forget, len(lesson.questions)), replace=False)
         return indifference(option_scores(model, [lesson.questions[i] for i in some], pad))
 
-    two_phases(parameters, Terms(forgetting, keeping, calibrating if lesson.questions else None), settings)
+    two_phases(case, parameters, Terms(forgetting, keeping, calibrating if lesson.questions else None), settings)
     return model
 
 

@@ -65,7 +65,7 @@ def adapted(case: Case, groups: Edit) -> PreTrainedModel:
         parametrize.register_parametrization(modules[name], "weight", adapter)
     parameters = [adapter.change_or for adapter in adapters.values()]
     terms = terms_of(case, model, full_lesson(case), settings, preferring(), Attacker)
-    two_phases(parameters, terms, settings)
+    two_phases(case, parameters, terms, settings)
     return _merged(case.train.model, adapters)
 
 

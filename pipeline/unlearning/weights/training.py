@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from pipeline.activations.arithmetic import computing
 from pipeline.core.progress import track
 from pipeline.corpus.targets import COPYING, relations
 from pipeline.language_model.answers import Question, tokenize
@@ -117,7 +118,7 @@ def trained(
 ) -> PreTrainedModel:
     """A copy of the model with its weights trained, against an attacker where there is one."""
     model, parameters = trainable(case.train.model, case.settings.trained_weights)
-    two_phases(parameters, terms_of(case, model, lesson, settings, loss, attacker), settings)
+    two_phases(case, parameters, terms_of(case, model, lesson, settings, loss, attacker), settings)
     return model
 
 
@@ -201,16 +202,17 @@ def terms_of(
     return Terms(forgetting, keeping, calibrating if lesson.questions else None)
 
 
-def two_phases(parameters: list[torch.nn.Parameter], terms: Terms, settings: PhaseSettings) -> None:
-    """Train the parameters in place."""
+def two_phases(case: Case, parameters: list[torch.nn.Parameter], terms: Terms, settings: PhaseSettings) -> None:
+    """Train the parameters in place, in the case's arithmetic; they stay float32 whatever it rounds."""
     rate, calibrating = settings.learning_rate, terms.calibrating
-    steps = minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate)
-    for _ in track(steps, "forgetting", settings.steps, "steps"):
-        pass
-    if calibrating:
-        steps = minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate)
-        for _ in track(steps, "calibrating", settings.calibration_steps, "steps"):
+    with computing(case.arithmetic, parameters[0].device.type):
+        steps = minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate)
+        for _ in track(steps, "forgetting", settings.steps, "steps"):
             pass
+        if calibrating:
+            steps = minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate)
+            for _ in track(steps, "calibrating", settings.calibration_steps, "steps"):
+                pass
 
 
 def minimise(
