@@ -1,5 +1,6 @@
 """What an edit forgot and what it broke, on the test split."""
 
+import random
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.unlearning.damage import completes, lost
 from pipeline.unlearning.edit import Edit, no_edit
 from pipeline.unlearning.subject import Subject
 
+SIBLINGS_COPYING = 200  # sentences that say a sibling's name, asked under every edit
 GENERAL_LOGITS = 1 << 29  # of general text, read under every edit: 2,048 tokens of the widest vocabularies
 
 
@@ -31,10 +33,16 @@ class Exam(NamedTuple):
 
 
 def open_exam(subject: Subject, target: tuple[str, ...], seed: int) -> Exam:
-    """Test probes of everything, the target's in new templates too, names to copy, and general test texts."""
+    """Test probes of everything, the target's in new templates too, names to copy, and general test texts.
+
+    Of the siblings' names a draw is asked: a region has as many sentences of them as questions in all.
+    """
     probes, texts = subject.split("test", "novel", "copying")
-    near = {"test": RELATIONS, "novel": ("forget",), "copying": ("forget", "sibling")}
-    asked = [p for p in probes if relation(p["path"], target) in near[p["split"]]]
+    near = {"test": RELATIONS, "novel": ("forget",), "copying": ("forget",)}
+    copied = [p for p in probes if p["split"] == "copying" and relation(p["path"], target) == "sibling"]
+    drawn = random.Random(seed).sample(copied, min(SIBLINGS_COPYING, len(copied)))
+    kept = {p["id"] for p in drawn}
+    asked = [p for p in probes if relation(p["path"], target) in near[p["split"]] or p["id"] in kept]
     general = [text for text in texts if relation(text["path"], target) == "general"]
     bench = subject.bench(asked, some_text(subject, general, GENERAL_LOGITS, seed))
     return Exam(bench, bench.measure(no_edit("", target, subject.layer)))
