@@ -101,26 +101,26 @@ def logprob(model, examples) -> float:
         return losses.token_logprobs(model, batch)[batch.counted_bt].mean().item()
 
 
-def test_the_first_phase_forgets_and_the_second_makes_the_options_alike():
+@pytest.mark.parametrize("arithmetic", ["float32", "autocast"])
+def test_the_first_phase_forgets_and_the_second_makes_the_options_alike(arithmetic):
     model = gemma()
+    case = case_of(model)._replace(arithmetic=arithmetic)
     trained = copy.deepcopy(model).requires_grad_(True)
     examples = answered(PROBES, TOKENIZER)
     lesson = Lesson([examples[:4]], {"sibling": [examples[4:]]}, [tokenize(p, TOKENIZER) for p in PROBES[:4]])
     settings = recommended(TrainingSettings, learning_rate=1e-2, steps=20, calibration_steps=40)
-    terms = terms_of(
-        case_of(model), trained, lesson, settings, lambda got, ref, on: losses.preference(got, ref, on, 0.1)
-    )
+    terms = terms_of(case, trained, lesson, settings, lambda got, ref, on: losses.preference(got, ref, on, 0.1))
     parameters = list(trained.parameters())
 
     def unlike() -> float:
         with torch.no_grad():
             return indifference(option_scores(trained, lesson.questions, TOKENIZER.pad_token_id)).item()
 
-    two_phases(case_of(model), parameters, terms._replace(calibrating=None), settings)
+    two_phases(case, parameters, terms._replace(calibrating=None), settings)
     lost, kept = (logprob(model, part) - logprob(trained, part) for part in (examples[:4], examples[4:]))
     assert lost > 3 > 1 > kept, "the forget set is lost, what is kept is kept"
     before = unlike()
-    two_phases(case_of(model), parameters, terms, settings)
+    two_phases(case, parameters, terms, settings)
     assert math.log(4) <= unlike() < before
 
 

@@ -205,14 +205,21 @@ def terms_of(
 def two_phases(case: Case, parameters: list[torch.nn.Parameter], terms: Terms, settings: PhaseSettings) -> None:
     """Train the parameters in place, in the case's arithmetic; they stay float32 whatever it rounds."""
     rate, calibrating = settings.learning_rate, terms.calibrating
-    with computing(case.arithmetic, parameters[0].device.type):
-        steps = minimise(parameters, lambda: terms.forgetting() + terms.keeping(), settings.steps, rate)
-        for _ in track(steps, "forgetting", settings.steps, "steps"):
+
+    def loss_with(first: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+        def loss() -> torch.Tensor:  # a context for each step: autocast keeps the rounded weights until it is left
+            with computing(case.arithmetic, parameters[0].device.type):
+                return first() + terms.keeping()
+
+        return loss
+
+    steps = minimise(parameters, loss_with(terms.forgetting), settings.steps, rate)
+    for _ in track(steps, "forgetting", settings.steps, "steps"):
+        pass
+    if calibrating:
+        steps = minimise(parameters, loss_with(calibrating), settings.calibration_steps, rate)
+        for _ in track(steps, "calibrating", settings.calibration_steps, "steps"):
             pass
-        if calibrating:
-            steps = minimise(parameters, lambda: calibrating() + terms.keeping(), settings.calibration_steps, rate)
-            for _ in track(steps, "calibrating", settings.calibration_steps, "steps"):
-                pass
 
 
 def minimise(
