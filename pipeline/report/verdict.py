@@ -57,9 +57,10 @@ def _forgot(means: Numbers, stderrs: Numbers, before: Numbers, before_stderrs: N
 def lost_word(means: Numbers, before: Numbers) -> str:
     """What to add where the target's name went with the facts; nothing where copying was not asked or is left."""
     was, now = before.get("forget_copying_mcq", 0.0), means.get("forget_copying_mcq", 1.0)
-    if was - now <= WORD_LOST:
+    if was - now <= WORD_LOST + 1e-9:
         return ""
-    return f"; the word went too: it repeats the name in {now:.0%} of the sentences that say it, {was:.0%} before"
+    word = "went" if now <= was / 2 else "suffered"
+    return f"; the word {word} too: it repeats the name in {now:.0%} of the sentences that say it, {was:.0%} before"
 
 
 def _broke(means: Mapping[str, float]) -> str:
