@@ -226,7 +226,7 @@ def test_a_lost_word_is_told_from_a_forgotten_fact() -> None:
     found = verdict(gone | {"forget_copying_mcq": 0.2}, {}, known, stderrs).forgot
     assert found == "forgotten; the word went too: it repeats the name in 20% of the sentences that say it, 90% before"
     assert "the word suffered too" in verdict(gone | {"forget_copying_mcq": 0.6}, {}, known, stderrs).forgot
-    assert "word" not in verdict(gone | {"forget_copying_mcq": 0.7}, {}, known, stderrs).forgot, "20 points are not more"
+    assert "word" not in verdict(gone | {"forget_copying_mcq": 0.7}, {}, known, stderrs).forgot, "20 points"
     assert "word" not in verdict(gone, {}, *BEFORE).forgot, "nothing is said where copying is not asked"
 
 
