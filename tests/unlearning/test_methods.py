@@ -97,18 +97,19 @@ def test_damage_by_hand():
         torch.tensor([0.0, 1.0, 0.5, 1.0, 1.0]), torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0]), torch.tensor([11.0, 50.0])
     )
     result = damage(StubBench, ("d", "t"), before, after)
-    assert result == Damage(0.5, 0.5, 2, 50.0, 0.0, 0.0, pytest.approx(np.exp(0.1)))
+    assert result == Damage(0.5, 0.5, 2, 50.0, 0.0, 0.0, None, pytest.approx(np.exp(0.1)))
 
 
 @pytest.mark.parametrize(
     ("result", "objective"),
     [
-        (Damage(0.25, 0.0, 75, 0.0, 0.0, 0.0, 1.0), 0.0),  # at chance, nothing broken
-        (Damage(0.29, 0.05, 75, -5.0, 0.0, None, None), 0.0),  # within the margins; a gain elsewhere is no merit
-        (Damage(1.0, 1.0, 75, 0.0, 0.0, 0.0, 1.0), 0.95 + 1.4),  # nothing forgotten
-        (Damage(0.0, 0.0, 75, 0.0, 0.0, 0.0, 1.0), 0.4),  # the answer is avoided: that tells it too
-        (Damage(0.1, 0.0, 8, 0.0, 0.0, 0.0, 1.0), 0.0),  # of eight probes one right is what guessing gives
-        (Damage(0.25, 0.0, 75, 30.0, 10.0, 0.0, 1.1), 0.3 + 0.1),  # the worst harm and fluency pay
+        (Damage(0.25, 0.0, 75, 0.0, 0.0, 0.0, None, 1.0), 0.0),  # at chance, nothing broken
+        (Damage(0.29, 0.05, 75, -5.0, 0.0, None, None, None), 0.0),  # within the margins; a gain elsewhere is no merit
+        (Damage(1.0, 1.0, 75, 0.0, 0.0, 0.0, None, 1.0), 0.95 + 1.4),  # nothing forgotten
+        (Damage(0.0, 0.0, 75, 0.0, 0.0, 0.0, 0.0, 1.0), 0.4),  # the answer is avoided: that tells it too
+        (Damage(0.1, 0.0, 8, 0.0, 0.0, 0.0, None, 1.0), 0.0),  # of eight probes one right is what guessing gives
+        (Damage(0.25, 0.0, 75, 30.0, 10.0, 0.0, 5.0, 1.1), 0.3 + 0.1),  # the worst harm and fluency pay
+        (Damage(0.25, 0.0, 75, 0.0, 0.0, 0.0, 75.0, 1.0), 0.75),  # the name is no longer repeated where it is said
     ],
 )
 def test_the_objective_punishes_remains_avoidance_and_harm(result, objective):
@@ -189,7 +190,7 @@ def test_candidates_are_halved_until_all_of_dev_is_asked(monkeypatch):
     def judge(self: Case, edit: Edit, look: Look | None = None) -> Damage:
         asked.append((edit.settings["i"], look and look.dev_probes))
         lost = edit.settings["i"] if look is not looks[0] else edit.settings["i"] % 4
-        return Damage(0.25, 0.05, 75, float(lost), None, None, None)
+        return Damage(0.25, 0.05, 75, float(lost), None, None, None, None)
 
     monkeypatch.setattr(Case, "judge", judge)
     case = case_with(looks=looks)
