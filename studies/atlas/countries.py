@@ -51,10 +51,12 @@ def country_rows(data: Path, seed: int, done: Sequence[Row]) -> Iterator[Row]:
     """The cells that are not done yet, with ``means`` and ``stderrs`` as `evaluate` has them."""
     atlas = open_atlas_run(data, seed)
     have = {(row["target"], row["method"]) for row in done}
-    for methods, targets in ((EVERYWHERE, atlas.targets), (SOMEWHERE, first_of_regions(atlas.targets))):
+    first = first_of_regions(atlas.targets)
+    for methods, targets in ((EVERYWHERE, first), (EVERYWHERE, atlas.targets), (SOMEWHERE, first)):
         for target in targets:
             name = "/".join(target)
             missing = [method for method in methods if (name, method) not in have]
+            have |= {(name, method) for method in missing}
             if missing:
                 yield from _cells(atlas, target, missing, seed)
 
