@@ -5,7 +5,6 @@ The residual stream at the edited layer is computed once; an edit of that stream
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -65,12 +64,8 @@ class Bench:
             for batch in batches_by_length(list(map(len, documents)), batch_tokens)
         ]
         self.batches = [*self.exam, *self.reading]
+        self.resid = list(self._residuals(self.batches))
         self.unedited: dict[int, torch.Tensor] = {}  # number of a batch of texts -> log probabilities
-
-    @cached_property
-    def resid(self) -> list[torch.Tensor]:
-        """The stream at the layer, batch by batch; computed when first asked for: who trains weights needs none."""
-        return list(self._residuals(self.batches))
 
     @torch.no_grad()
     def _residuals(self, batches: Sequence[InputBatch]) -> Iterator[torch.Tensor]:

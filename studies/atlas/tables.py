@@ -127,7 +127,7 @@ CHOICES = {
     "general_known_mcq": "general",
 }
 SAID = {"forget": "target", "sibling": "sibling", "general": "general"}
-SHOWN = ("npo", "level_cut")  # whose texts stand beside those of the unedited model
+SHOWN = ("npo", "subtree")  # whose texts stand beside those of the unedited model
 
 
 def country(found: dict[str, Any]) -> str:
