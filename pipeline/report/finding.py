@@ -104,10 +104,11 @@ def _refits(figures: Figures, level: str, method: str) -> str:
     if known is None:
         return ""
     low, high = known["forget_mcq"]
-    losses = ", ".join(f"{known[name][0]:.1f} to {known[name][1]:.1f}" for name in _who(level) if name in known)
+    lost = [(words, *known[name]) for name, words in _who(level).items() if name in known]
+    losses = ", ".join(f"{words} lost {least:.1f} to {most:.1f} points" for words, least, most in lost)
     return (
-        f" Nine of ten of {known['fits']} fits of other {plural(level)} and worlds left {low:.0%} to {high:.0%} and "
-        f"cost {losses} points: a smaller difference says nothing."
+        f" On other {plural(level)} and in other worlds nine of ten of {known['fits']} fits left {low:.0%} to "
+        f"{high:.0%}; {losses}. Smaller differences mean nothing."
     )
 
 

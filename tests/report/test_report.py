@@ -285,10 +285,10 @@ def test_ranges_over_fits_stand_beside_those_over_facts(made: Written) -> None:
     baselines = evidence.baselines._replace(refits={"topic": {"guard_flat": known}})
     evidence = dataclasses.replace(evidence, baselines=baselines)
     assert (
-        " Nine of ten of 50 fits of other topics and worlds left 16% to 44% and cost 1.7 to 82.1, 19.0 to 43.2 points: "
-        "a smaller difference says nothing." in finding(evidence, "topic")
+        " On other topics and in other worlds nine of ten of 50 fits left 16% to 44%; sibling topics lost 1.7 to 82.1 "
+        "points, other topics lost 19.0 to 43.2 points. Smaller differences mean nothing." in finding(evidence, "topic")
     )
-    assert "Nine of ten" not in finding(evidence, "entity")
+    assert "nine of ten" not in finding(evidence, "entity")
     found = tables.refits(evidence, "topic")
     assert found.rows == [["guard_flat", "50", "16.0 to 44.0", None, "1.7 to 82.1", "19.0 to 43.2", None]]
 
