@@ -110,7 +110,7 @@ def _inspect(given: argparse.Namespace) -> None:
 def _add_ask(commands: Any) -> None:
     about = "ask the model: the likeliest next tokens and a short greedy text, before and after an edit"
     ask = commands.add_parser("ask", help=about, description=about)
-    ask.add_argument("prompt", help='the beginning of a sentence, as "The capital of Italy is"')
+    ask.add_argument("prompt", help="the beginning of a sentence, in words that the model knows")
     ask.add_argument("--edit", help="as subtree/topic; all edits of the run otherwise")
     ask.add_argument("--json", action="store_true", help="print JSON, for programs")
     ask.set_defaults(run=_ask)

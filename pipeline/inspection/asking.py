@@ -23,7 +23,7 @@ def ask(data: Path, prompt: str, edit: str | None) -> dict[str, Any]:
     machine = read_section(data / "params.yaml", MachineSettings, "machine")
     prepare_process(machine.threads)
     model, tokenizer = load_model(data / "model", device=pick_device(machine.device)), load_tokenizer(data / "model")
-    before = complete(model, tokenizer, prompt)
+    before, note = complete(model, tokenizer, prompt), unknown_words(prompt, tokenizer)
     after = {
         name: _under(model, tokenizer, prompt, folder / name, data / "sae")
         for name in track(names, "asking", len(names), "edits")
@@ -31,9 +31,9 @@ def ask(data: Path, prompt: str, edit: str | None) -> dict[str, Any]:
     if edit is not None:
         [(name, answer)] = after.items()
         target = read_json(folder / name / "edit.json")["target"]
-        return {"prompt": prompt, "edit": name, "target": " / ".join(target)} | side_by_side(before, answer)
+        return {"prompt": prompt, **note, "edit": name, "target": " / ".join(target)} | side_by_side(before, answer)
     rows = {"no edit": before, **after}
-    return {"prompt": prompt, "edits": [{"edit": name} | in_short(answer) for name, answer in rows.items()]}
+    return {"prompt": prompt, **note, "edits": [{"edit": name} | in_short(answer) for name, answer in rows.items()]}
 
 
 def edit_names(unlearning: Path) -> list[str]:
@@ -45,8 +45,18 @@ def edit_named(unlearning: Path, name: str) -> str:
     """The name, if there is such an edit."""
     known = edit_names(unlearning)
     if name not in known:
-        raise PipelineError(f"there is no edit `{name}` in {unlearning}{did_you_mean(name, known)}")
+        of_method = [edit for edit in known if edit.startswith(f"{name}/")]
+        meant = f"; name its level too: {', '.join(of_method)}" if of_method else did_you_mean(name, known)
+        raise PipelineError(f"there is no edit `{name}` in {unlearning}{meant}")
     return name
+
+
+def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """A warning where the tokenizer reads words of the prompt as unknown: the model never saw them."""
+    unknown = tokenizer.unk_token_id
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    n_unknown = sum(token == unknown for token in ids) if unknown is not None else 0
+    return {"note": f"{n_unknown} of {len(ids)} tokens are unknown to this model"} if n_unknown else {}
 
 
 def side_by_side(before: Completion, after: Completion) -> dict[str, Any]:

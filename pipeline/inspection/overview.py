@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import read_json
+from pipeline.core.files import read_json, read_jsonl
 from pipeline.core.yaml_text import read_yaml
 
 # What each stage leaves in data/, in the order of the stages.
@@ -73,7 +73,8 @@ def suggestions(data: Path) -> list[dict[str, str]]:
     if not all((data / name).exists() for outputs in OUTPUTS.values() for name in outputs):
         suggest("uv run dvc repro", "makes what is missing")
     suggest(str(data / "report/index.html"), "the report; open it in a browser", "report")
-    suggest(f'{door} ask "The capital of Italy is"', "how the model goes on, before and after each edit", "unlearning")
+    if prompt := _prompt(data):
+        suggest(f'{door} ask "{prompt}"', "how the model goes on, before and after each edit", "unlearning")
     suggest(f"{door} inspect corpus", "the nodes that `unlearning.targets` can name: what could be forgotten", "corpus")
     for edit in sorted((data / "unlearning").glob("*/*/edit.json"))[:1]:
         suggest(f"{door} inspect edit {edit.parent.parent.name}/{edit.parent.name}", "one edit", "dendrogram")
@@ -83,6 +84,16 @@ def suggestions(data: Path) -> list[dict[str, str]]:
     suggest(f"{door} inspect sae", "the dictionary", "sae")
     suggest(f"{door} inspect activations", "the activation store", "activations.zarr", "model")
     return found
+
+
+def _prompt(data: Path) -> str | None:
+    """The first question of the corpus about a target; none where its quotes would need care in a shell."""
+    targets, probes = data / "unlearning/targets.json", data / "corpus/probes.jsonl"
+    if not targets.exists() or not probes.exists():
+        return None
+    paths = list(read_json(targets).values())
+    asked = (probe for probe in read_jsonl(probes) if any(probe["path"][: len(path)] == path for path in paths))
+    return next((probe["prompt"] for probe in asked if not set(probe["prompt"]) & set('"$`\\\n')), None)
 
 
 def _stage(data: Path, stage: str, outputs: tuple[str, ...]) -> dict[str, Any]:

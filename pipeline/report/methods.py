@@ -32,7 +32,7 @@ THREAT: dict[Kind, str] = {
     "guard": "Guards block, they do not erase: a detector decides when to edit, and without the hook, or in text "
     "that the detector misses, the knowledge is there.",
     "weights": "Changes the weights; needs no hook. Fine-tuning on a little related text may bring the knowledge back.",
-    "control": "A control: what it forgets and breaks, any edit of that size would.",
+    "control": "A control: a method owes its result to its idea only where it beats this one.",
 }
 
 

@@ -67,6 +67,7 @@ def test_all_edits_are_rows_of_a_table_and_the_model_is_itself_between_them(data
     [
         (PROMPT, "subtre/topic", "there is no edit `subtre/topic` in .*; did you mean `subtree/topic`?"),
         (PROMPT, "zzz", "there is no edit `zzz` in .*; known are none/topic, npo/topic, subtree/topic"),
+        (PROMPT, "npo", "there is no edit `npo` in .*; name its level too: npo/topic"),
         ("  ", "npo/topic", "the prompt is empty; give the beginning of a sentence"),
     ],
 )
@@ -84,3 +85,8 @@ def test_a_run_without_edits_shows_the_model_alone(data: Path, tmp_path: Path) -
 def test_a_prompt_longer_than_the_model_reads_is_refused() -> None:
     with pytest.raises(PipelineError, match="has 41 tokens and the answer 12, but the model reads at most 48"):
         complete(gemma(max_position_embeddings=48), word_tokenizer(), " ".join(["w1"] * 40))
+
+
+def test_words_that_the_model_does_not_know_are_counted(data: Path) -> None:
+    assert "note" not in ask(data, PROMPT, "none/topic")
+    assert ask(data, f"{PROMPT} capital Italy", "none/topic")["note"] == "2 of 5 tokens are unknown to this model"

@@ -311,7 +311,7 @@ def test_every_figure_of_a_committed_run_has_words(root: Path) -> None:
     figures = json.loads((root / "docs/runs/run_7/final_info.json").read_text(encoding="utf-8"))
     names = {name for entry in figures.values() for name in entry["means"]}
     assert not [name for name in names if not meaning(name).says]
-    assert meaning("domain_ami_null_level_2").label == "agreement with the true domains"
+    assert meaning("domain_ami_null_level_2").label == "agreement with the true tree (domain)"
 
 
 def test_the_data_of_the_tree_cannot_end_their_block(made: Written) -> None:
