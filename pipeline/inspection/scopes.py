@@ -170,9 +170,19 @@ def find_scopes(data: Path, examples: Sequence[str], retriever: str) -> Found:
     levels = list(read_json(data / "corpus/corpus.json")["nodes"])
     labelled = other_nodes(documents, given, levels, settings)
     found = candidates(documents, given, labelled, settings, retriever)
-    own, unsure = likest(documents, given, settings), doubt(found)
+    own, unsure = likest(documents, given, settings), _foreign(data, examples) or doubt(found)
     lines = [_named(own, found, unsure)]
     return Found([*lines, *(line for of in found for line in _described(documents, of, own.node, levels))], unsure)
+
+
+def _foreign(data: Path, examples: Sequence[str]) -> str | None:
+    """What to know where the model never saw a third of the examples' words."""
+    tokenizer = load_tokenizer(data / "model")
+    ids = [token for row in tokenizer(list(examples), add_special_tokens=False)["input_ids"] for token in row]
+    unknown = sum(token == tokenizer.unk_token_id for token in ids) if tokenizer.unk_token_id is not None else 0
+    if 3 * unknown < len(ids):
+        return None
+    return f"{unknown} of {len(ids)} tokens of the examples are unknown to this model; give text in its words"
 
 
 def _named(own: Likest, found: list[Candidate], unsure: str | None) -> str:

@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from pipeline.evaluation.scope import DRAWS, Cell, average_precision, border_precision, draw_cells, scope_figures
+from pipeline.inspection import scopes
 from pipeline.inspection.scopes import Evidence, candidates, doubt, other_nodes
 from pipeline.scope.completion import complete
 from pipeline.scope.documents import Documents, Reading, standardised
@@ -12,6 +13,7 @@ from pipeline.scope.retrievers import RETRIEVERS, Query, contrasted, least_cosin
 from pipeline.scope.settings import ScopeSettings
 from pipeline.tree.feature_tree import FeatureTree
 from tests.support.settings import recommended
+from tests.support.tiny_lm import word_tokenizer
 
 # Two domains of two topics of four entities: a, b, ... are domains, "a0" topics, "a00" entities. Every entity has one
 # latent of its own, whose number is the entity's; the tree puts the latents of a topic together, then of a domain.
@@ -235,3 +237,10 @@ def test_the_node_that_the_examples_lie_in_is_not_among_its_own_siblings(documen
     assert set(others["domain"]) == {("b",)}
     first, second = (documents.paths[int(example[0])] for example in others["topic"][("b", "b1")])
     assert first[2] != second[2], "two different entities"
+
+
+def test_examples_in_words_that_the_model_never_saw_are_told(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(scopes, "load_tokenizer", lambda _: word_tokenizer())
+    assert scopes._foreign(tmp_path, ["w1 w2 w3", "w4 w5 elsewhere"]) is None
+    said = scopes._foreign(tmp_path, ["text of one example", "w1 w2"])
+    assert said == "4 of 6 tokens of the examples are unknown to this model; give text in its words"
