@@ -58,7 +58,7 @@ def full_contexts(n_tokens: int, context: int = CONTEXT) -> TokenPlan:
 
 
 def new_job(path: Path, plan: TokenPlan, name: str, d_model: int, batch_tokens: int = BATCH) -> CachingJob:
-    window_rows = min(131_072, plan.n_rows)
+    window_rows = min(131_072, 1 << (plan.n_rows - 1).bit_length())  # of whole chunks, however many rows there are
     options = {"dtype": "bfloat16", "window_rows": window_rows, "chunk_mib": 16, "compression": "none"}
     create_store(path, plan.n_rows, d_model, **options, attributes={})
     return CachingJob(plan, {name: WindowWriter(path)}, window_rows, batch_tokens, 0)

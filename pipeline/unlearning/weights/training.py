@@ -126,7 +126,7 @@ def trainable(original: PreTrainedModel, which: TrainedWeights) -> tuple[PreTrai
     """A copy of a model, and those of its weights that are trained; it shares the others with the original.
 
     ``layers`` leaves out the embedding and the head: with a wide vocabulary most of the weights, and a quarter of the
-    price of every predicted token. ``mlps`` leaves out attention too, by which a name is repeated that the text says,
+    price of every predicted token. ``mlps`` leaves out attention too, which lost more of a name that the text says,
     and the first quarter of the layers, which read words: what is trained there damages everything.
     """
     if which == "all":
