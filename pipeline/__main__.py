@@ -31,6 +31,7 @@ def main(words: Sequence[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the stages: spinning threads slow two busy cores
     try:
         given = arguments().parse_args(words)
+        _note_a_run_at_work()
         given.run(given)
         sys.stdout.flush()
     except PipelineError as error:
@@ -43,6 +44,14 @@ def main(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
+
+
+def _note_a_run_at_work() -> None:
+    from pipeline.inspection.overview import at_work
+
+    if name := at_work(DATA):
+        what = "what its stages have not written yet is missing, or of the run before"
+        print(f"note: {name} is being made in {DATA} now; {what}", file=sys.stderr)
 
 
 def arguments() -> Parser:

@@ -1,5 +1,6 @@
 """All that there is in data/: which stage wrote what, how large it is, and what to look at next."""
 
+import fcntl
 import shutil
 import textwrap
 from collections.abc import Mapping
@@ -33,6 +34,21 @@ def need(data: Path, *names: str) -> None:
             raise PipelineError(f"{data / name} is missing; run `uv run dvc repro {stage}`")
 
 
+def at_work(data: Path) -> str | None:
+    """The run that experiment.py is making in ``data`` now: what its stages have not written yet is of the run before."""
+    selected = data / "run"
+    if not selected.exists():
+        return None
+    with selected.open(encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # experiment.py keeps it until it ends
+            return lock.read().strip()
+        except OSError:  # a file system without locks: nobody can tell
+            return None
+    return None
+
+
 def overview(data: Path) -> dict[str, Any]:
     """Every stage with its outputs, their size and its summary, then commands to try."""
     stages = [_stage(data, stage, outputs) for stage, outputs in OUTPUTS.items()]
@@ -44,7 +60,7 @@ def overview(data: Path) -> dict[str, Any]:
 def _found(data: Path) -> dict[str, str]:
     """The run whose results these are, and what it found in a sentence, once there is a report."""
     times, params = data / "times/report.json", data / "params.yaml"
-    if not times.exists() or not params.exists():
+    if at_work(data) or not times.exists() or not params.exists():
         return {}
     return {"run": read_yaml(params).get("name") or "params.yaml", "found": read_json(times)["summary"]}
 

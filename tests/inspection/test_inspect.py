@@ -1,5 +1,6 @@
 """`inspect` on a made-up data/ folder: content for programs, tables for people, a sentence for a wrong name."""
 
+import fcntl
 import io
 import json
 import shutil
@@ -12,7 +13,7 @@ import zarr
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from pipeline.__main__ import arguments
+from pipeline.__main__ import arguments, main
 from pipeline.codes.store import CodesStore
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json, write_jsonl
@@ -243,6 +244,17 @@ def test_without_a_subject_every_stage_is_a_line(data: Path, tmp_path: Path, mon
         assert words == command.split() or ask(data, *words), "what it says to try has an answer"
     with pytest.raises(PipelineError, match="holds no output of a stage; run `uv run python experiment"):
         ask(tmp_path)
+
+
+def test_a_run_at_work_is_named(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("pipeline.__main__.DATA", tmp_path)
+    (tmp_path / "run").write_text("run_3\n")
+    with (tmp_path / "run").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as experiment.py does
+        main(["inspect"])
+        assert "note: run_3 is being made in" in capsys.readouterr().err
+    main(["inspect"])
+    assert "being made" not in capsys.readouterr().err
 
 
 def test_the_overview_knows_what_each_stage_writes(root: Path) -> None:
