@@ -129,10 +129,21 @@ def _rival(figures: Figures, level: str, method: str) -> str:
 def _losses(means: Mapping[str, float], level: str) -> str:
     """``; sibling topics lose 2.8 points, other topics 0.8`` for what was measured."""
     lost = [(words, means[name]) for name, words in _who(level).items() if name in means]
-    said = [
-        f"{words}{'' if k else ' lose'} {points:.1f}{'' if k else ' points'}" for k, (words, points) in enumerate(lost)
-    ]
+    said = [f"{words} {loses(points)}" for words, points in lost]
+    if len(lost) > 1 and all(round(points, 1) > 0 for _, points in lost):
+        said[1] = f"{lost[1][0]} {lost[1][1]:.1f}"
     return f"; {', '.join(said)}" if said else ""
+
+
+def loses(points: float) -> str:
+    """A loss in words; less than none is a gain.
+
+    >>> loses(2.81), loses(-0.4), loses(-0.04)
+    ('lose 2.8 points', 'gain 0.4 points', 'lose nothing')
+    """
+    if not round(points, 1):
+        return "lose nothing"
+    return f"{'lose' if points > 0 else 'gain'} {abs(points):.1f} points"
 
 
 def _who(level: str) -> dict[str, str]:

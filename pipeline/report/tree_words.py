@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.report.evidence import CLAMPED, Evidence
-from pipeline.report.finding import plural
+from pipeline.report.finding import loses, plural
 
 _WORDS = 5  # that stand for a group
 
@@ -44,7 +44,7 @@ def effect(evidence: Evidence, level: str) -> str:
     if not after:
         return ""
     who = {"sibling_drop": f"sibling {plural(level)}", "other_drop": f"other {plural(level)}"}
-    lost = "".join(f", {words} lose {after[name]:.1f} points" for name, words in who.items() if name in after)
+    lost = "".join(f", {words} {loses(after[name])}" for name, words in who.items() if name in after)
     target = f"from {before['forget_cloze']:.0%} to {after['forget_cloze']:.0%}"
     return f"Together they take the facts of the target that are completed {target}{lost}."
 
