@@ -8,6 +8,7 @@ window. The whole group of processes is killed, or only the stage. Writes benchm
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -114,9 +115,10 @@ class Call:
 
     def kill(self, name: str, rng: random.Random) -> bool:
         """Kill all, or only the stage; whether it was still at its work."""
-        stage = [child for child in psutil.Process(self.process.pid).children() if f"stages.{name}" in child.cmdline()]
+        stage = [child for child in psutil.Process(self.process.pid).children() if is_stage(child, name)]
         if stage and rng.random() < 0.5:
-            stage[0].kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                stage[0].kill()
         else:
             self.end()
         self.process.wait()
@@ -129,6 +131,14 @@ class Call:
         except ProcessLookupError:
             return
         self.process.wait()
+
+
+def is_stage(process: psutil.Process, name: str) -> bool:
+    """Whether a process is that stage, and not one that ends while it is asked."""
+    try:
+        return f"stages.{name}" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 def finish(project: Path) -> None:

@@ -1,5 +1,6 @@
 """Any inspected content on a terminal: plain values in one table, lists of rows in one each."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 SHORT = 28  # characters that are not worth a break
+RUN = re.compile(r".+_\d+")  # a column that is named for a run keeps its name whole
 
 
 def show(content: Mapping[str, Any], console: Console) -> None:
@@ -45,8 +47,10 @@ def _print_rows(title: str, rows: Sequence[Mapping[str, Any]], console: Console)
         number = all(isinstance(value, int | float | None) for value in values)
         words = [_text(value) for value in values]
         short = number or (max(map(len, words)) <= SHORT and not (crowded and any(" " in word for word in words)))
-        head = escape(name.replace("_", "\n"))
-        table.add_column(head, justify="right" if number else "left", overflow="fold", no_wrap=short)
+        head = escape(name if RUN.fullmatch(name) else name.replace("_", "\n"))
+        least = max(map(len, words)) if short else None  # else a column that may not wrap is cut off
+        side = "right" if number else "left"
+        table.add_column(head, justify=side, overflow="fold", no_wrap=short, min_width=least)
     for row in rows:
         table.add_row(*("" if row.get(name) is None else escape(_text(row[name])) for name in names))
     narrowest = console.measure(table, options=console.options.update(max_width=10_000)).minimum

@@ -107,18 +107,16 @@ def _natural(name: str) -> list[Any]:
 
 
 def comparison(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
-    """Title -> rows: what each run changed, its dictionary, its tree, and what its edits did at every level.
+    """Title -> rows: what each run changed, what its edits did at every level, its dictionary, its tree.
 
     ``±`` is half a 95 % interval over the items of one run. A figure that a run did not compute is left empty.
     """
-    content = {
-        "what each run changed": what_changed(runs),
-        "dictionary": _rows(runs, "sae", _SAE),
-        "hierarchy": _rows(runs, "hierarchy", _tree_names(runs)),
-    }
+    content = {"what each run changed": what_changed(runs)}
     for level in levels(runs):
         content[f"forgetting one {level}"] = _forgetting(runs, level)
     content["not measured, and why"] = not_measured(runs)
+    content["dictionary"] = _rows(runs, "sae", _SAE)
+    content["hierarchy"] = _rows(runs, "hierarchy", _tree_names(runs))
     for prefix, (title, _) in FAMILIES.items():
         content[title] = _family(runs, prefix)
     return {title: rows for title, rows in content.items() if rows}
