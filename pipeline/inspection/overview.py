@@ -66,13 +66,13 @@ def _found(data: Path) -> dict[str, str]:
 
 
 def drawn_overview(content: Mapping[str, Any]) -> str:
-    """A line for each stage, as wide as the terminal, and one for each command."""
+    """For each stage a line and below it what it said, no wider than the terminal; a line for each command."""
     columns = shutil.get_terminal_size().columns
     lines = [f"{content['run']}: {content['found']}", ""] if "found" in content else []
     lines.append(f"{content['data']} holds, stage by stage:")
     for row in content["stages"]:
-        start = f"  {row['stage']:17}  {row['wrote']:22}  {_in_units(row['MB']):>11}  "
-        lines.append(start + textwrap.shorten(row["in short"], max(20, columns - len(start)), placeholder=" …"))
+        lines.append(f"  {row['stage']:17}  {row['wrote']:35}  {_in_units(row['MB']):>11}")
+        lines += textwrap.wrap(row["in short"], columns, initial_indent=" " * 6, subsequent_indent=" " * 6)
     wide = max(len(row["command"]) for row in content["to try next"])
     tries = [f"  {row['command']:{wide}}  # {row['shows']}" for row in content["to try next"]]
     return "\n".join([*lines, "", "To try next:", *tries])
