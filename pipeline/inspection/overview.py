@@ -35,7 +35,7 @@ def need(data: Path, *names: str) -> None:
 
 
 def at_work(data: Path) -> str | None:
-    """The run that experiment.py is making in ``data`` now: what its stages have not written yet is of the run before."""
+    """The run that experiment.py makes in ``data`` now: what its stages have not written yet is of the run before."""
     selected = data / "run"
     if not selected.exists():
         return None

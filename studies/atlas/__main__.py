@@ -3,7 +3,7 @@
     uv run --group gemma python experiment.py --out_dir=gemma-3-270m && uv run python -m studies.atlas
 
 reads data/ and writes a file in results/ for each part; a part that is asked for by name is made alone. Of `countries`
-only the cells that are missing are made, as they come. `python -m studies.tables` makes the tables of them.
+and `dictionaries` only what is missing is made, as it comes. `python -m studies.tables` makes the tables of them.
 """
 
 import sys
@@ -29,12 +29,14 @@ PARTS: dict[str, Callable[[Path, int], Rows]] = {
     "trees": lambda data, seed: tree_rows(read_passages(data), data, seed),
     "finding": lambda data, seed: finding_rows(read_passages(data), seed),
     "seeds": seed_rows,
-    "dictionaries": dictionary_rows,
+    "dictionaries": lambda data, seed: dictionary_rows(data, seed, stored("dictionaries")),
     "forgetting": forgetting_rows,
     "countries": lambda data, seed: country_rows(data, seed, stored("countries")),
     "layers": lambda data, seed: iter([read_json(data / "model/layers.json")]),
     "stages": lambda data, seed: map(read_json, sorted((data / "times").glob("*.json"))),
 }
+
+RESUMED = "countries", "dictionaries"
 
 
 def stored(name: str) -> list[dict[str, Any]]:
@@ -51,7 +53,7 @@ def main(names: list[str]) -> None:
     prepare_process(threads=2)
     seed = read_section(DATA / "params.yaml", RunSettings, "run").seed
     for name in names or PARTS:
-        rows = stored(name) if name == "countries" else []
+        rows = stored(name) if name in RESUMED else []
         for row in PARTS[name](DATA, seed):
             rows.append(row)
             write_json(RESULTS / f"{name}.json", {"rows": rows})

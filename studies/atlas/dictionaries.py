@@ -5,11 +5,13 @@
     SAELens         BatchTopK as SAELens trains it, inputs scaled to a mean norm of the root of d
     ReLU, L1        the classic one, on standardised inputs
 
-Figures are those of ``evaluate``, on one bench of held-out text and probes that all answer.
+Figures are those of ``evaluate``, on one bench of held-out text and probes that all answer. A row is kept as it comes,
+and a call that follows makes what is missing: after another run take results/dictionaries.json away.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,8 +41,8 @@ RAW = {"inputs": "mean_norm", "most_norm": None, "rarity": 0.0}
 RELU = {"architecture": "relu", "l1": 0.04}
 
 
-def dictionary_rows(data: Path, seed: int) -> Iterator[dict[str, Any]]:
-    """A row for every dictionary: seconds of its training on one thread, and its figures."""
+def dictionary_rows(data: Path, seed: int, done: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for every dictionary that is not done: CPU seconds of its training here, and its figures."""
     settings, machine = _section(data, SAESettings, "sae"), _section(data, MachineSettings, "machine")
     store = ActivationStore.open(data / "activations.zarr")
     activations = at_layer(_section(data, ActivationsSettings, "activations"), data / "model")
@@ -49,12 +51,15 @@ def dictionary_rows(data: Path, seed: int) -> Iterator[dict[str, Any]]:
     probes, texts = subject.split("test")
     bench = subject.bench(probes, subject.some(texts, TEXT_TOKENS, seed))
     before = bench.measure(no_edit("", (), subject.layer))
-    for name, change in {"this project": {}, "raw": RAW, "SAELens": None, "ReLU, L1": RELU}.items():
+    makers: dict[str, Callable[[], Dictionary]] = {
+        "this project": partial(by_this_project, data, store, settings, machine, seed),
+        "raw": partial(by_this_project, data, store, settings.but(**RAW), machine, seed),
+        "SAELens": partial(by_sae_lens, store, settings, machine, seed),
+        "ReLU, L1": partial(by_this_project, data, store, settings.but(**RELU), machine, seed),
+    }
+    for name in [name for name in makers if name not in {row["dictionary"] for row in done}]:
         started = time.process_time()
-        if change is None:
-            dictionary = by_sae_lens(store, settings, machine, seed)
-        else:
-            dictionary = by_this_project(data, store, settings.but(**change), machine, seed)
+        dictionary = makers[name]()
         seconds = round(time.process_time() - started)
         bench.dictionary = dictionary
         figures = sae_figures(bench, before, rates(store, dictionary), seed)
