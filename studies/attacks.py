@@ -1,7 +1,8 @@
 """The relearning attack: fine-tune an edited model on related text and ask it what it was not taught again.
 
-AdamW at 2e-4 on whole sentences, 16 a batch (long texts count for more). A hook, where the edit has one, stays in place
-while the attacker trains; an attacker who removes it faces the model as it was, whose figures are those of ``none``.
+AdamW at 2e-4, where nothing else is said, on whole sentences, 16 a batch (long texts count for more). A hook, where the
+edit has one, stays in place while the attacker trains; an attacker who removes it faces the model as it was, whose
+figures are those of ``none``.
 
 Does forgetting survive what happens to a model in use: rounded weights, other text before the question?
 """
@@ -21,17 +22,27 @@ LEARNING_RATE, BATCH = 2e-4, 16
 
 
 def relearn(
-    model: PreTrainedModel, pool: Sequence[Example], pad: int, checkpoints: Sequence[int], seed: int
+    model: PreTrainedModel,
+    pool: Sequence[Example],
+    pad: int,
+    checkpoints: Sequence[int],
+    seed: int,
+    weights: Sequence[torch.nn.Parameter] = (),
+    learning_rate: float = LEARNING_RATE,
 ) -> Iterator[int]:
-    """Fine-tune ``model`` in place on the pool; yields at each checkpoint, a number of steps, ascending."""
+    """Fine-tune some weights of ``model``, or all, in place on the pool; yields at each checkpoint, a number of steps,
+    ascending."""
     rng = np.random.default_rng(seed)
-    parameters = list(model.requires_grad_(True).parameters())
+    parameters = list(weights or model.parameters())
+    model.requires_grad_(False)
+    for weight in parameters:
+        weight.requires_grad_(True)
 
     def loss() -> torch.Tensor:
         batch = padded(draw(pool, BATCH, rng), pad, model.device)
         return -token_logprobs(model, batch)[batch.counted_bt].mean()
 
-    for step in minimise(parameters, loss, checkpoints[-1], LEARNING_RATE):
+    for step in minimise(parameters, loss, checkpoints[-1], learning_rate):
         if step in checkpoints:
             yield step
 

@@ -2,8 +2,9 @@
 
     uv run --group gemma python experiment.py --out_dir=gemma-3-270m && uv run python -m studies.atlas
 
-reads data/ and writes a file in results/ for each part; a part that is asked for by name is made alone. Of `countries`
-and `dictionaries` only what is missing is made, as it comes. `python -m studies.tables` makes the tables of them.
+reads data/ and writes a file in results/ for each part; a part that is asked for by name is made alone. Of
+`countries`, `dictionaries` and `robustness` only what is missing is made, as it comes; `generalisation` needs babel
+(`uv run --with babel`). `python -m studies.tables` makes the tables of them.
 """
 
 import sys
@@ -19,7 +20,9 @@ from studies.atlas.countries import country_rows
 from studies.atlas.dictionaries import dictionary_rows
 from studies.atlas.finding import finding_rows
 from studies.atlas.forgetting import forgetting_rows
+from studies.atlas.generalisation import generalisation_rows
 from studies.atlas.passages import read_passages
+from studies.atlas.robustness import robustness_rows
 from studies.atlas.seeds import seed_rows
 from studies.atlas.trees import tree_rows
 
@@ -31,12 +34,14 @@ PARTS: dict[str, Callable[[Path, int], Rows]] = {
     "seeds": seed_rows,
     "dictionaries": lambda data, seed: dictionary_rows(data, seed, stored("dictionaries")),
     "forgetting": forgetting_rows,
+    "generalisation": generalisation_rows,
+    "robustness": lambda data, seed: robustness_rows(data, seed, stored("robustness")),
     "countries": lambda data, seed: country_rows(data, seed, stored("countries")),
     "layers": lambda data, seed: iter([read_json(data / "model/layers.json")]),
     "stages": lambda data, seed: map(read_json, sorted((data / "times").glob("*.json"))),
 }
 
-RESUMED = "countries", "dictionaries"
+RESUMED = "countries", "dictionaries", "robustness"
 
 
 def stored(name: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.faults import did_you_mean
@@ -33,6 +34,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_no_setting_stands_for_another() -> None:
+    """`dvc exp run -S` changes a value in place, and with an anchor all that repeat it."""
+    keys = [event for event in yaml.parse((ROOT / "params.yaml").read_text()) if getattr(event, "anchor", None)]
+    assert not keys
 
 
 def overlay(name: str, text: str) -> None:
