@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.unlearning.methods import METHODS
 from studies.atlas.country_tables import by_country, countries
+from studies.atlas.lasting_tables import generalisation, robustness
 from studies.markdown import grouped, table
 
 Row = dict[str, Any]
@@ -223,6 +224,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "completions": ("forgetting", completions),
     "countries": ("countries", countries),
     "by_country": ("countries", by_country),
+    "generalisation": ("generalisation", generalisation),
+    "robustness": ("robustness", robustness),
     "layers": ("layers", layers),
     "stages": ("stages", stages),
 }
