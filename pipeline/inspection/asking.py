@@ -1,5 +1,6 @@
 """One question to the model, before and after an edit, or under every edit of the run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,15 @@ def edit_named(unlearning: Path, name: str) -> str:
 
 def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
     """A warning where the tokenizer reads words of the prompt as unknown: the model never saw them."""
+    n_unknown, n_tokens = count_unknown([prompt], tokenizer)
+    return {"note": f"{n_unknown} of {n_tokens} tokens are unknown to this model"} if n_unknown else {}
+
+
+def count_unknown(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """How many tokens of the texts the model has no word for, and how many there are."""
+    ids = [token for row in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for token in row]
     unknown = tokenizer.unk_token_id
-    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    n_unknown = sum(token == unknown for token in ids) if unknown is not None else 0
-    return {"note": f"{n_unknown} of {len(ids)} tokens are unknown to this model"} if n_unknown else {}
+    return (sum(token == unknown for token in ids) if unknown is not None else 0), len(ids)
 
 
 def side_by_side(before: Completion, after: Completion) -> dict[str, Any]:

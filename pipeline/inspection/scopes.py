@@ -15,6 +15,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json
 from pipeline.core.processes import MachineSettings, pick_device, prepare_process
 from pipeline.core.settings import RunSettings, read_section
+from pipeline.inspection.asking import count_unknown
 from pipeline.language_model.loading import load_model, load_tokenizer
 from pipeline.sae.folder import load_dictionary
 from pipeline.scope.documents import Documents, load_reading, open_documents, read
@@ -177,12 +178,10 @@ def find_scopes(data: Path, examples: Sequence[str], retriever: str) -> Found:
 
 def _foreign(data: Path, examples: Sequence[str]) -> str | None:
     """What to know where the model never saw a third of the examples' words."""
-    tokenizer = load_tokenizer(data / "model")
-    ids = [token for row in tokenizer(list(examples), add_special_tokens=False)["input_ids"] for token in row]
-    unknown = sum(token == tokenizer.unk_token_id for token in ids) if tokenizer.unk_token_id is not None else 0
-    if 3 * unknown < len(ids):
+    unknown, n_tokens = count_unknown(examples, load_tokenizer(data / "model"))
+    if 3 * unknown < n_tokens:
         return None
-    return f"{unknown} of {len(ids)} tokens of the examples are unknown to this model; give text in its words"
+    return f"{unknown} of {n_tokens} tokens of the examples are unknown to this model; give text in its words"
 
 
 def _named(own: Likest, found: list[Candidate], unsure: str | None) -> str:
