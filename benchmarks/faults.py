@@ -4,7 +4,9 @@
 
 ``--kills`` SIGKILLs in each of five stages, and as many between the stages, while DVC hashes outputs and writes
 dvc.lock: there first a SIGINT, and up to two seconds later the SIGKILL, as by a user who presses Ctrl-C and closes the
-window. The whole group of processes is killed, or only the stage. Writes benchmarks/faults.json.
+window. The whole group of processes is killed, or only the stage. After the kills of each part the run goes to its end
+and every file of it is compared. Writes benchmarks/faults.json, a row for each part as it comes; a part that is there
+is not repeated.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -34,7 +37,9 @@ PROGRAMS = "experiment.py", "repository.py", "dvc.yaml", "params.yaml", "runs", 
 PARTS = *PROGRAMS, ".dvc/config", "data/README.md"
 STAGES = "cache_activations", "train_sae", "correlate", "unlearn", "evaluate"
 BETWEEN = "between stages"
+RESULT = ROOT / "benchmarks/faults.json"
 UNREACHED = 5  # tries for each kill; a stage may end before the moment drawn
+KEPT = "edits", "figures", "sae_bench"  # finished work of `unlearn` and `evaluate`, with which they would end at once
 # Wall times are all that may differ: files of them, and keys in JSON.
 TIMED = {"times", "report", "final_info.json", "ran.txt"}
 
@@ -44,28 +49,31 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        found = disturb(Path(scratch), given.kills, random.Random(given.seed))
-    write_json(ROOT / "benchmarks/faults.json", {"kills_wanted_each": given.kills, "seed": given.seed, **found})
-    print(json.dumps(found))
-    if found["differing_files"]:
+    rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:  # a killed stage may still be ending
+        for row in disturb(Path(scratch), given.kills, random.Random(given.seed), {row["part"] for row in rows}):
+            rows.append(row)
+            write_json(RESULT, {"kills_wanted_each": given.kills, "rows": rows})
+            print(json.dumps(row), flush=True)
+    if any(row["differing_files"] for row in rows):
         raise SystemExit(1)
 
 
-def disturb(scratch: Path, kills: int, rng: random.Random) -> dict[str, Any]:
+def disturb(scratch: Path, kills: int, rng: random.Random, done: set[str]) -> Iterator[dict[str, Any]]:
     """An undisturbed run, then one that is killed in each stage in turn and between the stages."""
     whole, killed = (make_project(scratch / name) for name in ("whole", "killed"))
     finish(whole)
+    theirs = contents(whole)
     seconds = {name: json.loads((whole / f"data/times/{name}.json").read_text())["seconds"] for name in STAGES}
-    landed: dict[str, int] = {}
-    for name in STAGES:
-        landed[name] = kill_in(killed, name, seconds[name], kills, rng)
-        print(f"{name}: {landed[name]} kills", file=sys.stderr, flush=True)
-    landed[BETWEEN] = kill_between(killed, kills, rng)
-    finish(killed)
-    ours, theirs = contents(killed), contents(whole)
-    differing = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-    return {"kills": landed, "files_compared": len(theirs), "differing_files": differing}
+    for part in (part for part in (*STAGES, BETWEEN) if part not in done):
+        if part == BETWEEN:
+            landed = kill_between(killed, kills, rng)
+        else:
+            landed = kill_in(killed, part, seconds[part], kills, rng)
+        finish(killed)
+        ours = contents(killed)
+        differing = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        yield {"part": part, "kills": landed, "files_compared": len(theirs), "differing_files": differing}
 
 
 def make_project(folder: Path) -> Path:
@@ -180,7 +188,8 @@ def kill_between(project: Path, kills: int, rng: random.Random) -> int:
 
 
 def forget(project: Path, name: str) -> None:
-    """Let a stage run again: its outputs, its records and its entry in dvc.lock are gone, if one can be read."""
+    """Let a stage run again: its outputs, what it keeps of finished work and its records are gone, and its entry in
+    dvc.lock if one can be read."""
     for out in read_yaml(project / "dvc.yaml")["stages"][name]["outs"]:
         place = project / out
         if place.is_dir():
@@ -188,6 +197,8 @@ def forget(project: Path, name: str) -> None:
         else:
             place.unlink(missing_ok=True)
     shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)
+    for kept in KEPT:
+        shutil.rmtree(project / "data/partial" / kept, ignore_errors=True)
     lock = read_yaml(project / "dvc.lock")
     lock["stages"].pop(name, None)
     (project / "dvc.lock").write_text(as_yaml(lock))
@@ -199,9 +210,15 @@ def contents(project: Path) -> dict[str, Any]:
     for path in sorted((project / "data").rglob("*")):
         inside = path.relative_to(project / "data")
         if path.is_file() and inside.parts[0] not in TIMED and "partial" not in inside.parts:
-            found[str(inside)] = untimed(json.loads(path.read_bytes())) if path.suffix == ".json" else path.read_bytes()
+            found[str(inside)] = plain(path) if path.suffix == ".json" else path.read_bytes()
     figures = json.loads((project / "data/final_info.json").read_text())
     return found | {f"final_info.json: {name}": untimed(entry["means"]) for name, entry in figures.items()}
+
+
+def plain(path: Path) -> Any:
+    """A JSON file without wall times; of sums those of other JSON files are left out, which are compared themselves."""
+    content = untimed(json.loads(path.read_bytes()))
+    return {k: of for k, of in content.items() if not k.endswith(".json")} if path.name == "sums.json" else content
 
 
 def untimed(content: Any) -> Any:

@@ -104,9 +104,11 @@ def inspect_speed(found: dict[str, Any]) -> str:
 
 def faults(found: dict[str, Any]) -> str:
     """Kills of experiment.py, and what was left of them."""
-    rows = [[part.replace("_", " "), str(kills)] for part, kills in found["kills"].items()]
-    differing = len(found["differing_files"])
-    return f"{table(['killed in', 'times'], rows)}\n\nOf {found['files_compared']} files {differing} differ afterwards."
+    rows = [
+        [row["part"].replace("_", " "), str(row["kills"]), str(row["files_compared"]), str(len(row["differing_files"]))]
+        for row in found["rows"]
+    ]
+    return table(["killed in", "times", "files compared", "differing"], rows)
 
 
 def fuzz(found: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, write_json
-from pipeline.core.processes import prepare_process
+from pipeline.core.processes import MachineSettings, prepare_process
 from pipeline.core.settings import RunSettings, read_section
 from studies.atlas.countries import country_rows
 from studies.atlas.dictionaries import dictionary_rows
@@ -55,7 +55,7 @@ def main(names: list[str]) -> None:
     unknown = sorted(set(names) - set(PARTS))
     if unknown:
         raise PipelineError(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    prepare_process(threads=2)
+    prepare_process(read_section(DATA / "params.yaml", MachineSettings, "machine").threads)
     seed = read_section(DATA / "params.yaml", RunSettings, "run").seed
     for name in names or PARTS:
         rows = stored(name) if name in RESUMED else []

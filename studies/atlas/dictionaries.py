@@ -1,6 +1,7 @@
 """Dictionaries of a real residual stream side by side: on one store, for as many tokens, of one size, with one k.
 
     this project    the dictionary of the run: every dimension standardised, long tokens left out, rare ones drawn often
+    rarity 0.5      the same with rare tokens drawn still oftener
     raw             the same without these three: all dimensions divided by one number
     SAELens         BatchTopK as SAELens trains it, inputs scaled to a mean norm of the root of d
     ReLU, L1        the classic one, on standardised inputs
@@ -37,6 +38,7 @@ from pipeline.unlearning.subject import open_subject
 
 TEXT_TOKENS = 6500  # of held-out text
 RATE_ROWS = 50_000  # rows of the store on which dead and dense latents are counted
+OFTEN = {"rarity": 0.5}
 RAW = {"inputs": "mean_norm", "most_norm": None, "rarity": 0.0}
 RELU = {"architecture": "relu", "l1": 0.04}
 
@@ -53,6 +55,7 @@ def dictionary_rows(data: Path, seed: int, done: Sequence[dict[str, Any]]) -> It
     before = bench.measure(no_edit("", (), subject.layer))
     makers: dict[str, Callable[[], Dictionary]] = {
         "this project": partial(by_this_project, data, store, settings, machine, seed),
+        "rarity 0.5": partial(by_this_project, data, store, settings.but(**OFTEN), machine, seed),
         "raw": partial(by_this_project, data, store, settings.but(**RAW), machine, seed),
         "SAELens": partial(by_sae_lens, store, settings, machine, seed),
         "ReLU, L1": partial(by_this_project, data, store, settings.but(**RELU), machine, seed),
