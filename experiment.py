@@ -158,6 +158,8 @@ def reproduce() -> str:
                 changed += [stage.name for stage in repo.reproduce()]
     except DvcException as error:
         reason = ERROR.read_text(encoding="utf-8") if ERROR.exists() else f"{error.__cause__ or error}"
+        if not reason.strip():  # the full disk had no room for it, so the stage has said it itself
+            sys.exit(1)
         sys.exit(f"error: {' '.join(reason.split())}")
     ran = RAN.read_text(encoding="utf-8").split()  # the first is `params`, which always runs
     restored = [name for name in changed if name not in ran]

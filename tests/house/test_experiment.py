@@ -270,6 +270,14 @@ def test_a_failure_leaves_no_run_and_ends_with_its_reason(project: Path, entitie
     assert any("Traceback" in line for line in outcome.err) == (entities == "61")
 
 
+def test_a_reason_for_which_the_disk_had_no_room_is_not_repeated_empty(project: Path) -> None:
+    stage = project / "stages/report.py"
+    write(stage, 'import sys\nopen("data/error.txt", "w").close()\nsys.exit("error: the disk is full")\n')
+    outcome = call(project, "run_1")
+    assert outcome.code == 1
+    assert [line for line in outcome.err if line.startswith("error")] == ["error: the disk is full"]
+
+
 def test_a_refused_configuration_leaves_the_data_and_the_name_of_the_run_before(project: Path) -> None:
     assert call(project, "run_1").code == 0
     kept = {path: path.read_bytes() for path in (project / "data").rglob("*") if path.is_file()}
