@@ -16,6 +16,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_json, write_json
 from pipeline.core.processes import MachineSettings, prepare_process
 from pipeline.core.settings import RunSettings, read_section
+from pipeline.corpus.settings import CorpusSettings
 from studies.atlas.countries import country_rows
 from studies.atlas.dictionaries import dictionary_rows
 from studies.atlas.finding import finding_rows
@@ -55,6 +56,9 @@ def main(names: list[str]) -> None:
     unknown = sorted(set(names) - set(PARTS))
     if unknown:
         raise PipelineError(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if read_section(DATA / "params.yaml", CorpusSettings, "corpus").source != "atlas":
+        door = "uv run --group gemma python experiment.py --out_dir=gemma-3-270m"
+        raise PipelineError(f"{DATA} holds no run on the atlas of countries; make one: `{door}`")
     prepare_process(read_section(DATA / "params.yaml", MachineSettings, "machine").threads)
     seed = read_section(DATA / "params.yaml", RunSettings, "run").seed
     for name in names or PARTS:

@@ -1,12 +1,18 @@
 """Questions of other kinds about the same facts, and what their tables say."""
 
+from pathlib import Path
+
 import pytest
 
+import studies.atlas.__main__ as door
 from pipeline.core.errors import PipelineError
+from pipeline.core.yaml_text import as_yaml
+from pipeline.params import resolve
 from studies.atlas import generalisation
 from studies.atlas.lasting_tables import generalisation as reach_table
 from studies.atlas.lasting_tables import robustness as lasting_table
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = "Italy", "Spain", "Greece", "Norway", "Chad"
 CAPITALS = dict(zip(NAMES, ("Rome", "Madrid", "Athens", "Oslo", "N'Djamena"), strict=True))
 
@@ -60,6 +66,13 @@ def test_a_missing_babel_is_a_sentence(monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "babel", None)
     with pytest.raises(PipelineError, match="--with babel"):
         generalisation.country_names("fr")
+
+
+def test_a_run_without_countries_is_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(door, "DATA", tmp_path)
+    (tmp_path / "params.yaml").write_text(as_yaml(resolve(ROOT / "params.yaml", ROOT / "runs", None).params.plain()))
+    with pytest.raises(PipelineError, match="holds no run on the atlas of countries; make one"):
+        door.main(["trees"])
 
 
 def test_tables_say_how_many_were_known() -> None:
