@@ -41,6 +41,14 @@ def language_model_figures(bench: Bench, outcome: Outcome, model_dir: Path, seed
 
 
 @torch.no_grad()
+def reconstructed(bench: Bench) -> Outcome:
+    """What the model does with its residual stream replaced by its reconstruction."""
+    return bench.replay(
+        lambda x, editable: torch.where(editable[..., None], bench.dictionary(x.float()).to(x.dtype), x)
+    )
+
+
+@torch.no_grad()
 def sae_figures(bench: Bench, outcome: Outcome, fired_s: np.ndarray, seed: int) -> dict:
     """Reconstruction on test text and what it costs the model.
 
@@ -67,9 +75,7 @@ def sae_figures(bench: Bench, outcome: Outcome, fired_s: np.ndarray, seed: int) 
     figures.number("l0", (codes_ns > 0).sum(-1).double().mean().item())
     figures.number("dead_share", float((fired_s == 0).mean()))
     figures.number("dense_share", float((fired_s > 0.5).mean()))
-    spliced = bench.replay(
-        lambda x, editable: torch.where(editable[..., None], bench.dictionary(x.float()).to(x.dtype), x)
-    )
+    spliced = reconstructed(bench)
     zeroed = bench.replay(lambda x, editable: torch.where(editable[..., None], torch.zeros_like(x), x))
     gap = zeroed.loss_x - outcome.loss_x
     kept = zeroed.loss_x - spliced.loss_x

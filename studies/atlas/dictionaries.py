@@ -6,8 +6,10 @@
     SAELens         BatchTopK as SAELens trains it, inputs scaled to a mean norm of the root of d
     ReLU, L1        the classic one, on standardised inputs
 
-Figures are those of ``evaluate``, on one bench of held-out text and probes that all answer. A row is kept as it comes,
-and a call that follows makes what is missing: after another run take results/dictionaries.json away.
+Figures are those of ``evaluate``, on one bench of held-out text and probes that all answer. The settings of the run's
+dictionary were chosen by ``spliced_known_mcq`` of the test facts, so ``unseen`` asks the dev facts too, which chose
+nothing here. A row is kept as it comes, and a call that follows makes what is missing: after another run take
+results/dictionaries.json away.
 """
 
 import time
@@ -28,11 +30,14 @@ from pipeline.core.files import building, read_json
 from pipeline.core.processes import MachineSettings
 from pipeline.core.progress import track
 from pipeline.core.settings import Section, read_section
-from pipeline.evaluation.knowledge import sae_figures
+from pipeline.corpus.targets import COPYING
+from pipeline.evaluation.kinds import known_probes
+from pipeline.evaluation.knowledge import reconstructed, sae_figures
 from pipeline.sae.build import build_dictionary
 from pipeline.sae.dictionary import Dictionary
 from pipeline.sae.folder import load_dictionary
 from pipeline.sae.settings import SAESettings
+from pipeline.unlearning.bench import Bench, Outcome
 from pipeline.unlearning.edit import no_edit
 from pipeline.unlearning.subject import open_subject
 
@@ -53,6 +58,8 @@ def dictionary_rows(data: Path, seed: int, done: Sequence[dict[str, Any]]) -> It
     probes, texts = subject.split("test")
     bench = subject.bench(probes, subject.some(texts, TEXT_TOKENS, seed))
     before = bench.measure(no_edit("", (), subject.layer))
+    unseen = subject.bench(subject.split("dev")[0], [])
+    knew = unseen.measure(no_edit("", (), subject.layer))
     makers: dict[str, Callable[[], Dictionary]] = {
         "this project": partial(by_this_project, data, store, settings, machine, seed),
         "rarity 0.5": partial(by_this_project, data, store, settings.but(**OFTEN), machine, seed),
@@ -64,9 +71,19 @@ def dictionary_rows(data: Path, seed: int, done: Sequence[dict[str, Any]]) -> It
         started = time.process_time()
         dictionary = makers[name]()
         seconds = round(time.process_time() - started)
-        bench.dictionary = dictionary
+        bench.dictionary = unseen.dictionary = dictionary
         figures = sae_figures(bench, before, rates(store, dictionary), seed)
-        yield {"dictionary": name, "seconds": seconds, "means": figures["means"], "stderrs": figures["stderrs"]}
+        row = {"dictionary": name, "seconds": seconds, "means": figures["means"], "stderrs": figures["stderrs"]}
+        yield row | {"unseen": kept_facts(unseen, knew)}
+
+
+def kept_facts(bench: Bench, before: Outcome) -> dict[str, float]:
+    """Accuracy on the facts in the tree that the unedited model knows, by itself and through the dictionary."""
+    in_tree = np.array([bool(probe["path"]) and probe["kind"] != COPYING for probe in bench.probes])
+    asked = known_probes(bench.probes, before.choice_q.numpy()) & in_tree
+    spliced = reconstructed(bench)
+    right = {"unedited": before.choice_q.numpy()[asked], "spliced": spliced.choice_q.numpy()[asked]}
+    return {name: float(right_q.mean()) for name, right_q in right.items()} | {"probes": int(asked.sum())}
 
 
 def _section(data: Path, cls: type[Section], key: str) -> Section:

@@ -110,10 +110,16 @@ FIGURES = {
 def dictionaries(found: dict[str, Any]) -> str:
     """A row for every dictionary."""
     lines = [
-        [row["dictionary"], *(f"{row['means'][name]:.3f}" for name in FIGURES), str(row["seconds"])]
+        [
+            row["dictionary"],
+            *(f"{row['means'][name]:.3f}" for name in FIGURES),
+            *(f"{row['unseen'][name]:.3f}" if "unseen" in row else "-" for name in ("spliced", "unedited")),
+            str(row["seconds"]),
+        ]
         for row in found["rows"]
     ]
-    return table(["dictionary", *FIGURES.values(), "CPU seconds of training"], lines)
+    unseen = "dev facts, spliced", "dev facts, unedited"
+    return table(["dictionary", *FIGURES.values(), *unseen, "CPU seconds of training"], lines)
 
 
 # Multiple choice on what the unedited model knows, but for copying, which needs no knowledge.

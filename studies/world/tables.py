@@ -57,8 +57,8 @@ def by_world(rows: list[Row], methods: Iterable[str]) -> str:
 SHORT = (
     "group_adapter",
     "npo_attacked",
-    "grad_diff",
     "npo",
+    "fixed_vector",
     "guard_flat",
     "subtree",
     "flat_frequency",

@@ -134,6 +134,19 @@ def question(path: list[str], fact: str, number: int, split: str = "test", kind:
     return probe | {"answer": path[-1] if path else "it"}
 
 
+def test_what_a_dictionary_keeps_is_counted_on_known_facts_in_the_tree(monkeypatch) -> None:
+    """Of three wordings two must be right; copying and general facts are no knowledge of the tree."""
+    asked = [("a", "named", ["x"])] * 3 + [("b", "named", ["x"])] * 3 + [("c", "copying", ["x"]), ("d", "general", [])]
+    probes = [
+        {"id": str(i), "fact": fact, "kind": kind, "path": path, "answer": "y"}
+        for i, (fact, kind, path) in enumerate(asked)
+    ]
+    before, after = (SimpleNamespace(choice_q=torch.tensor(q)) for q in ([1, 1, 0, 1, 0, 0, 1, 1], [1, 0, 0] + [1] * 5))
+    monkeypatch.setattr(dictionaries, "reconstructed", lambda bench: after)
+    kept = dictionaries.kept_facts(SimpleNamespace(probes=probes), before)
+    assert kept == {"unedited": pytest.approx(2 / 3), "spliced": pytest.approx(1 / 3), "probes": 3}
+
+
 def test_targets_are_the_best_known_countries_of_the_largest_regions() -> None:
     known = {("a", "a0"): 3, ("a", "a1"): 5, ("a", "a2"): 1, ("a", "a3"): 4, ("b", "b0"): 2, ("b", "b1"): 2}
     probes = [question(list(path), f"{path} {n}", 0) for path, n_facts in known.items() for n in range(n_facts)]
