@@ -112,6 +112,11 @@ def _run(folders: Path, out: Path, evals: tuple[str, ...], settings: BenchSettin
     return run.run_saebench(folders / "model", folders / "sae", folders / "corpus", out, evals, 1, settings, **more)
 
 
+def test_a_wide_vocabulary_is_read_few_rows_at_a_time(finished):
+    """Every token's loss is that of the whole batch."""
+    assert read_json(finished[0] / "found.json")["by_rows"] == {"rows": [2, 2, 1], "equal": True}
+
+
 def test_every_eval_ran(finished):
     out, summary = finished
     assert summary["failed"] == {}, (out / "worker.log").read_text()[-4000:]

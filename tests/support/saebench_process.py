@@ -28,6 +28,7 @@ def main(job_path: Path) -> None:
     found["seed_config"] = seed_config(job)
     found["edited_codes"] = edited_codes(job)
     found["refusals"] = refusals(job)
+    found["by_rows"] = by_rows()
     stock_by_hand(job, job.out_dir / "stock")
     found |= {name: plumbing(job, name) for name in ("sae_probes", "absorption", "unlearning")}
     write_json(job.out_dir / "found.json", found)
@@ -76,6 +77,24 @@ def edited_codes(job: Job) -> dict[str, float]:
     expected = rewrite(edit, dictionary, acts, torch.ones(4, 9, dtype=torch.bool)) - acts  # what the edit adds
     found = edited(acts) - plain[1](acts)
     return {"largest_difference": _gap(found, expected), "changed": expected.norm().item()}
+
+
+def by_rows() -> dict:
+    """How many rows the losses of a batch of five are asked for, two at a time; whether they are those of the whole."""
+    import torch
+
+    from pipeline.saebench.evals import core
+
+    rows = []
+
+    def losses(sae, model, tokens_bt, *, scale):
+        rows.append(len(tokens_bt))
+        return {"loss": tokens_bt * scale, "last": tokens_bt[:, :-1] + 1}
+
+    tokens_bt = torch.arange(15).reshape(5, 3)
+    joined = core.by_rows(losses, 2)(None, None, tokens_bt, scale=3)
+    seen, whole = list(rows), losses(None, None, tokens_bt, scale=3)
+    return {"rows": seen, "equal": all(torch.equal(joined[name], whole[name]) for name in whole)}
 
 
 def refusals(job: Job) -> list[str]:

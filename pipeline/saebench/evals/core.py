@@ -1,14 +1,19 @@
 """sae-bench's core eval: loss recovered, sparsity, shrinkage, and one row per latent."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from sae_bench.evals.core.main import multiple_evals
+import torch
+from sae_bench.evals.core import main as core
 from transformer_lens import HookedTransformer
 
 from pipeline.saebench.data import text_folder
 from pipeline.saebench.job import Job
 from pipeline.saebench.sae import NamedSAEs
+
+LOGITS = 1 << 26  # at once; sae-bench holds ten arrays of that size for the KL, 4 bytes each
 
 
 def run(job: Job, saes: NamedSAEs, folder: Path, scratch: Path) -> None:
@@ -21,10 +26,15 @@ def run(job: Job, saes: NamedSAEs, folder: Path, scratch: Path) -> None:
     if job.settings.data == "local":
         text = str(text_folder(job.corpus_dir, scratch / "text", job.settings.seed))
     # A model that can't be loaded says so here, and not after sae-bench's five retries.
-    HookedTransformer.from_pretrained_no_processing(job.model_name, device=job.device, dtype=job.settings.core_dtype)
+    model = HookedTransformer.from_pretrained_no_processing(
+        job.model_name, device=job.device, dtype=job.settings.core_dtype
+    )
+    rows = max(1, LOGITS // (job.settings.context_length * model.cfg.d_vocab_out))
+    del model
+    core.get_recons_loss = by_rows(core.get_recons_loss, rows)
     complaints = _Complaints()
     logging.getLogger("sae_bench.evals.core.main").addHandler(complaints)
-    results = multiple_evals(
+    results = core.multiple_evals(
         selected_saes=saes,
         n_eval_reconstruction_batches=job.settings.core_reconstruction_batches,
         n_eval_sparsity_variance_batches=job.settings.core_sparsity_batches,
@@ -41,6 +51,16 @@ def run(job: Job, saes: NamedSAEs, folder: Path, scratch: Path) -> None:
     )
     if len(results) != len(saes):  # it logs an error and goes on to the next SAE
         raise RuntimeError("; ".join(complaints.messages) or "sae-bench gave no result and no reason")
+
+
+def by_rows(losses: Callable[..., dict[str, torch.Tensor]], rows: int) -> Callable[..., dict[str, torch.Tensor]]:
+    """``losses`` of a batch [b, t], which are one number a token each, from ``rows`` sequences at a time."""
+
+    def joined(sae: Any, model: Any, tokens_bt: torch.Tensor, *rest: Any, **named: Any) -> dict[str, torch.Tensor]:
+        parts = [losses(sae, model, some, *rest, **named) for some in tokens_bt.split(rows)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    return joined
 
 
 class _Complaints(logging.Handler):
